@@ -1,0 +1,1 @@
+//! api_key: under construction in this change.

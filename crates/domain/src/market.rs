@@ -1,0 +1,1 @@
+//! market: under construction in this change.

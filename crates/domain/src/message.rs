@@ -1,0 +1,1 @@
+//! message: under construction in this change.

@@ -1,0 +1,1 @@
+//! rates: under construction in this change.

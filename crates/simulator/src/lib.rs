@@ -1,0 +1,1 @@
+//! The other side: WhatsApp as the gateway sees it.
