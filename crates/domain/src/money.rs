@@ -85,10 +85,7 @@ impl FromStr for Micros {
         }
         let units: i64 = units.parse().map_err(|_| AmountError::TooLarge)?;
         let fraction: i64 = format!("{fraction:0<6}").parse().map_err(|_| AmountError::Shape)?;
-        let magnitude = units
-            .checked_mul(MICROS_PER_UNIT)
-            .and_then(|micros| micros.checked_add(fraction))
-            .ok_or(AmountError::TooLarge)?;
+        let magnitude = units.checked_mul(MICROS_PER_UNIT).and_then(|micros| micros.checked_add(fraction)).ok_or(AmountError::TooLarge)?;
         Ok(Micros(if negative { -magnitude } else { magnitude }))
     }
 }
@@ -153,14 +150,9 @@ mod tests {
 
     #[test]
     fn amounts_are_shown_with_two_to_six_decimals() {
-        for (micros, text) in [
-            (0, "0.00"),
-            (12_340_000, "12.34"),
-            (1_000, "0.001"),
-            (-500_000, "-0.50"),
-            (1, "0.000001"),
-            (i64::MAX, "9223372036854.775807"),
-        ] {
+        for (micros, text) in
+            [(0, "0.00"), (12_340_000, "12.34"), (1_000, "0.001"), (-500_000, "-0.50"), (1, "0.000001"), (i64::MAX, "9223372036854.775807")]
+        {
             assert_eq!(Micros(micros).to_string(), text);
             assert_eq!(text.parse(), Ok(Micros(micros)));
         }

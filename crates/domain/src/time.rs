@@ -33,9 +33,7 @@ impl UnixMs {
     /// RFC 3339 in UTC with milliseconds and `Z`, the form of every surface (management-api rule 8).
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0)
-            .map(|at| format!("{at:.3}"))
-            .unwrap_or_else(|_| "9999-12-31T23:59:59.999Z".to_owned())
+        jiff::Timestamp::from_millisecond(self.0).map(|at| format!("{at:.3}")).unwrap_or_else(|_| "9999-12-31T23:59:59.999Z".to_owned())
     }
 }
 

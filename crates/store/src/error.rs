@@ -1,0 +1,30 @@
+//! The two ways in which a store can fail its callers.
+
+/// The store cannot be relied on for this call.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It did not answer: stopped, disk full, I/O error. Whether a write took place is unknown to
+    /// the caller; the next start knows.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What happened, for the operator's log.
+        reason: String,
+    },
+    /// A row does not say what it must.
+    #[error("the store holds an unreadable row: {table}.{column} of {id}")]
+    Corrupt {
+        /// Table of the row.
+        table: &'static str,
+        /// Column that cannot be read.
+        column: &'static str,
+        /// Key of the row.
+        id: String,
+    },
+}
+
+impl StoreError {
+    /// An [`StoreError::Unavailable`] for `reason`.
+    pub fn unavailable(reason: impl std::fmt::Display) -> StoreError {
+        StoreError::Unavailable { reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,1 @@
+//! SQLite, the engine that starts with the binary.
