@@ -1,1 +1,0 @@
-//! message: under construction in this change.
