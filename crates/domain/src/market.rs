@@ -244,6 +244,13 @@ impl fmt::Display for Country {
     }
 }
 
+impl Serialize for Country {
+    /// The ISO code, or null.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.iso().serialize(serializer)
+    }
+}
+
 /// The country of every beginning of four digits; the longest prefix that fits has won here.
 static BY_FIRST_FOUR_DIGITS: [u8; 10_000] = {
     let mut table = [0u8; 10_000];
