@@ -7,3 +7,4 @@ pub mod clock;
 pub mod entropy;
 pub mod keys;
 pub mod transport;
+pub mod vault;
