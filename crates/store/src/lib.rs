@@ -13,6 +13,8 @@
 
 pub mod applications;
 pub mod error;
+#[cfg(any(test, feature = "faults"))]
+pub mod faults;
 pub mod keys;
 pub mod ledger;
 pub mod messages;

@@ -1,0 +1,375 @@
+//! A store that fails on request: for tests of what stands above the seam.
+//!
+//! The engine must stay right when a commit is refused, when it happened but its answer was lost,
+//! when it comes late and when it never comes. A real store does these things once a year; this
+//! decorator does them at a scripted call, so that a test can name the moment. It is compiled only
+//! with the feature `faults` (and for this crate's own tests), never into the program.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use turnpike_domain::ids::{ApplicationId, MessageId, MessageKey, OrganizationId};
+use turnpike_domain::ledger::Balance;
+use turnpike_domain::money::Micros;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::{UnixMs, UtcDay};
+use uuid::Uuid;
+
+use crate::applications::{Application, ApplicationChange, Applications, NewApplication};
+use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
+use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
+use crate::messages::{
+    Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
+};
+use crate::organizations::{Created, NewOrganization, Organization, Organizations};
+use crate::rates::{ImportedCard, Rates};
+use crate::templates::{SyncedTemplates, Templates};
+use crate::{Answer, BackupReport, Store, StoreError};
+
+/// What goes wrong with one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call answers [`StoreError::Unavailable`] and nothing happened.
+    Unavailable,
+    /// The call happened, committed, and answers [`StoreError::Unavailable`]: the caller cannot know.
+    UnavailableAfterCommit,
+    /// The call answers [`StoreError::Corrupt`] and nothing happened.
+    Corrupt,
+    /// The call begins after this long, then goes on as ever.
+    Delay(Duration),
+    /// The call happens at once; its answer comes this long after the commit.
+    LateAnswer(Duration),
+    /// The call never answers and nothing happened.
+    NeverAnswers,
+    /// The call happened, committed, and never answers.
+    NeverAnswersAfterCommit,
+}
+
+/// The methods of the seam that can be made to fail; named as the methods are.
+#[expect(missing_docs, reason = "each is the method of the same name")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    CreateOrganization,
+    Organizations,
+    SetPrices,
+    CreateApplication,
+    Applications,
+    UpdateApplication,
+    CreateKeys,
+    LoadKeys,
+    KeysOf,
+    EndKey,
+    Admit,
+    Settle,
+    Resolve,
+    Recall,
+    Message,
+    MessageById,
+    MessagesByWamid,
+    ListMessages,
+    RecentSends,
+    DayUsage,
+    ForgetBefore,
+    MoveWallet,
+    MoveLegs,
+    Wallets,
+    Balance,
+    Statement,
+    Verify,
+    ImportCard,
+    ImportedCards,
+    ReplaceTemplates,
+    Templates,
+    Ready,
+    Backup,
+    Close,
+}
+
+/// A store around another, whose calls fail as scripted. Unscripted calls pass through.
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    script: Mutex<Script>,
+}
+
+#[derive(Default)]
+struct Script {
+    /// One entry per coming call; `None` lets that call pass.
+    coming: HashMap<Method, VecDeque<Option<Fault>>>,
+    /// What happens to calls once nothing more is scripted for them.
+    standing: HashMap<Method, Fault>,
+    calls: HashMap<Method, u64>,
+    lying_filter: bool,
+}
+
+impl FaultyStore {
+    /// A store that behaves as `inner` until told otherwise.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore { inner, script: Mutex::default() })
+    }
+
+    /// The next unscripted call of `method` fails so, once; several in a row queue up.
+    pub fn fail_next(&self, method: Method, fault: Fault) {
+        self.script.lock().coming.entry(method).or_default().push_back(Some(fault));
+    }
+
+    /// The next unscripted call of `method` passes: `pass_next` twice and `fail_next` makes the
+    /// third call fail.
+    pub fn pass_next(&self, method: Method) {
+        self.script.lock().coming.entry(method).or_default().push_back(None);
+    }
+
+    /// Every call of `method` fails so from now on, where nothing else is scripted for it.
+    pub fn fail_always(&self, method: Method, fault: Fault) {
+        self.script.lock().standing.insert(method, fault);
+    }
+
+    /// [`Messages::may_know`] says yes to everything: a filter may be wrong in this direction, and
+    /// nothing above it may come out differently.
+    pub fn filter_says_yes(&self, yes: bool) {
+        self.script.lock().lying_filter = yes;
+    }
+
+    /// Forgets every fault: the store is well again. The counts stay.
+    pub fn heal(&self) {
+        let mut script = self.script.lock();
+        script.coming.clear();
+        script.standing.clear();
+        script.lying_filter = false;
+    }
+
+    /// How often `method` was called, failed calls included.
+    #[must_use]
+    pub fn calls(&self, method: Method) -> u64 {
+        self.script.lock().calls.get(&method).copied().unwrap_or(0)
+    }
+
+    fn next_fault(&self, method: Method) -> Option<Fault> {
+        let mut script = self.script.lock();
+        *script.calls.entry(method).or_default() += 1;
+        match script.coming.get_mut(&method).and_then(VecDeque::pop_front) {
+            Some(scripted) => scripted,
+            None => script.standing.get(&method).copied(),
+        }
+    }
+
+    /// Runs one call with the fault that the script has for it. The fault is drawn when the call is
+    /// made, not when its future is first polled, so that a test's order is the order of its calls.
+    fn call<'a, T: Send + 'a>(&'a self, method: Method, go: impl FnOnce(&'a dyn Store) -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
+        let inner = &*self.inner;
+        let Some(fault) = self.next_fault(method) else { return go(inner) };
+        Box::pin(async move {
+            match fault {
+                Fault::Unavailable => Err(scripted()),
+                Fault::UnavailableAfterCommit => {
+                    go(inner).await?;
+                    Err(scripted())
+                }
+                Fault::Corrupt => Err(StoreError::Corrupt { table: "scripted", column: "scripted", id: format!("{method:?}") }),
+                Fault::Delay(long) => {
+                    tokio::time::sleep(long).await;
+                    go(inner).await
+                }
+                Fault::LateAnswer(long) => {
+                    let answer = go(inner).await;
+                    tokio::time::sleep(long).await;
+                    answer
+                }
+                Fault::NeverAnswers => std::future::pending().await,
+                Fault::NeverAnswersAfterCommit => {
+                    go(inner).await?;
+                    std::future::pending().await
+                }
+            }
+        })
+    }
+}
+
+fn scripted() -> StoreError {
+    StoreError::unavailable("a test asked for this failure")
+}
+
+impl Organizations for FaultyStore {
+    fn create_organization(&self, new: NewOrganization) -> Answer<'_, Created<Organization>> {
+        self.call(Method::CreateOrganization, move |inner| inner.create_organization(new))
+    }
+
+    fn organizations(&self) -> Answer<'_, Vec<Organization>> {
+        self.call(Method::Organizations, |inner| inner.organizations())
+    }
+
+    fn set_prices(
+        &self,
+        organization: OrganizationId,
+        base_fee: Micros,
+        factor_ppm: i64,
+        fixed: Micros,
+    ) -> Answer<'_, Option<Organization>> {
+        self.call(Method::SetPrices, move |inner| inner.set_prices(organization, base_fee, factor_ppm, fixed))
+    }
+}
+
+impl Applications for FaultyStore {
+    fn create_application(&self, new: NewApplication) -> Answer<'_, Created<Application>> {
+        self.call(Method::CreateApplication, move |inner| inner.create_application(new))
+    }
+
+    fn applications(&self) -> Answer<'_, Vec<Application>> {
+        self.call(Method::Applications, |inner| inner.applications())
+    }
+
+    fn update_application(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        change: ApplicationChange,
+        at: UnixMs,
+    ) -> Answer<'_, Option<Created<Application>>> {
+        self.call(Method::UpdateApplication, move |inner| inner.update_application(organization, application, change, at))
+    }
+}
+
+impl Keys for FaultyStore {
+    fn create_keys(&self, new: Vec<NewApiKey>) -> Answer<'_, Vec<ApiKeyRow>> {
+        self.call(Method::CreateKeys, move |inner| inner.create_keys(new))
+    }
+
+    fn load_keys(&self, now: UnixMs, each: Box<dyn FnMut(Vec<ApiKeyRow>) + Send>) -> Answer<'_, ()> {
+        self.call(Method::LoadKeys, move |inner| inner.load_keys(now, each))
+    }
+
+    fn keys_of(&self, organization: OrganizationId, application: ApplicationId) -> Answer<'_, Vec<ApiKeyRow>> {
+        self.call(Method::KeysOf, move |inner| inner.keys_of(organization, application))
+    }
+
+    fn end_key(&self, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Answer<'_, Option<ApiKeyRow>> {
+        self.call(Method::EndKey, move |inner| inner.end_key(organization, id, end))
+    }
+}
+
+impl Messages for FaultyStore {
+    fn admit(&self, batch: Vec<Admit>) -> Answer<'_, Vec<Admission>> {
+        self.call(Method::Admit, move |inner| inner.admit(batch))
+    }
+
+    fn settle(&self, batch: Vec<Outcome>) -> Answer<'_, Vec<Settled>> {
+        self.call(Method::Settle, move |inner| inner.settle(batch))
+    }
+
+    fn resolve(&self, batch: Vec<Resolve>) -> Answer<'_, Vec<Settled>> {
+        self.call(Method::Resolve, move |inner| inner.resolve(batch))
+    }
+
+    fn may_know(&self, idempotency: &Hash16) -> bool {
+        self.script.lock().lying_filter || self.inner.may_know(idempotency)
+    }
+
+    fn recall(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        idempotency: Hash16,
+        fingerprint: Option<Hash16>,
+        now: UnixMs,
+    ) -> Answer<'_, Recalled> {
+        self.call(Method::Recall, move |inner| inner.recall(organization, application, idempotency, fingerprint, now))
+    }
+
+    fn message(&self, organization: OrganizationId, key: MessageKey) -> Answer<'_, Option<MessageRecord>> {
+        self.call(Method::Message, move |inner| inner.message(organization, key))
+    }
+
+    fn message_by_id(&self, organization: OrganizationId, id: MessageId) -> Answer<'_, Option<MessageRecord>> {
+        self.call(Method::MessageById, move |inner| inner.message_by_id(organization, id))
+    }
+
+    fn messages_by_wamid(&self, organization: OrganizationId, wamid: Hash16) -> Answer<'_, Vec<MessageRecord>> {
+        self.call(Method::MessagesByWamid, move |inner| inner.messages_by_wamid(organization, wamid))
+    }
+
+    fn list_messages(
+        &self,
+        organization: OrganizationId,
+        application: Option<ApplicationId>,
+        filter: MessageFilter,
+        before: Option<MessageKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<MessageRecord>> {
+        self.call(Method::ListMessages, move |inner| inner.list_messages(organization, application, filter, before, limit))
+    }
+
+    fn recent_sends(&self, since: UnixMs) -> Answer<'_, Vec<RecentSend>> {
+        self.call(Method::RecentSends, move |inner| inner.recent_sends(since))
+    }
+
+    fn day_usage(&self, day: UtcDay) -> Answer<'_, Vec<DayUsage>> {
+        self.call(Method::DayUsage, move |inner| inner.day_usage(day))
+    }
+
+    fn forget_before(&self, contents: UtcDay, answers: UtcDay) -> Answer<'_, u32> {
+        self.call(Method::ForgetBefore, move |inner| inner.forget_before(contents, answers))
+    }
+}
+
+impl Ledger for FaultyStore {
+    fn move_wallet(&self, movement: MoveWallet) -> Answer<'_, WalletMoved> {
+        self.call(Method::MoveWallet, move |inner| inner.move_wallet(movement))
+    }
+
+    fn move_legs(&self, batch: Vec<MoveLeg>) -> Answer<'_, Vec<LegMoved>> {
+        self.call(Method::MoveLegs, move |inner| inner.move_legs(batch))
+    }
+
+    fn wallets(&self, organization: OrganizationId) -> Answer<'_, Vec<Wallet>> {
+        self.call(Method::Wallets, move |inner| inner.wallets(organization))
+    }
+
+    fn balance(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Balance>> {
+        self.call(Method::Balance, move |inner| inner.balance(organization, mode))
+    }
+
+    fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>> {
+        self.call(Method::Statement, move |inner| inner.statement(organization, mode, before, limit))
+    }
+
+    fn verify(&self) -> Answer<'_, Verification> {
+        self.call(Method::Verify, |inner| inner.verify())
+    }
+}
+
+impl Rates for FaultyStore {
+    fn import_card(&self, card: ImportedCard) -> Answer<'_, ()> {
+        self.call(Method::ImportCard, move |inner| inner.import_card(card))
+    }
+
+    fn imported_cards(&self) -> Answer<'_, Vec<ImportedCard>> {
+        self.call(Method::ImportedCards, |inner| inner.imported_cards())
+    }
+}
+
+impl Templates for FaultyStore {
+    fn replace_templates(&self, synced: SyncedTemplates) -> Answer<'_, ()> {
+        self.call(Method::ReplaceTemplates, move |inner| inner.replace_templates(synced))
+    }
+
+    fn templates(&self) -> Answer<'_, Vec<SyncedTemplates>> {
+        self.call(Method::Templates, |inner| inner.templates())
+    }
+}
+
+impl Store for FaultyStore {
+    fn ready(&self) -> Answer<'_, ()> {
+        self.call(Method::Ready, |inner| inner.ready())
+    }
+
+    fn backup(&self, target: PathBuf) -> Answer<'_, BackupReport> {
+        self.call(Method::Backup, move |inner| inner.backup(target))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.call(Method::Close, |inner| inner.close())
+    }
+}
