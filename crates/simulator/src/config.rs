@@ -1,0 +1,136 @@
+//! What a simulator is told at its start.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::graph::templates::TemplateSeed;
+use crate::phones::Events;
+
+/// Everything that can be set. `Config::default()` is a plain-HTTP simulator on
+/// a free port that forgets its record when it ends.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free port.
+    pub listen: SocketAddr,
+    /// Where the record of requests is kept.
+    pub record: Record,
+    /// TLS, or plain HTTP where `None`.
+    pub tls: Option<TlsFiles>,
+    /// Whether HTTP/2 is offered (by ALPN over TLS, by prior knowledge without).
+    pub http2: bool,
+    /// Which access tokens are good.
+    pub tokens: Tokens,
+    /// When set, `appsecret_proof` is required and verified on every Graph call
+    /// (but on those to sandbox numbers, which belong to no Meta app).
+    pub app_secret: Option<String>,
+    /// The token for number ids of the form `sandbox-<appId>`; good for those
+    /// ids only, and nothing else is good for them.
+    pub sandbox_secret: Option<String>,
+    /// Whether a number's 80 messages a second (130429) and the pair rate of 45,
+    /// then one per 6 s (131056), are enforced.
+    pub rate_limits: bool,
+    /// Templates that every WABA has at the start.
+    pub seed_templates: Vec<TemplateSeed>,
+    /// Whether a user of whom nothing else is known has written to us lately.
+    pub unscripted_window: Window,
+    /// How long every Graph answer takes at least.
+    pub latency: Duration,
+    /// Makes wamids, trace ids and dice throws repeatable.
+    pub seed: Option<u64>,
+    /// Who is told of accepted messages; the seam on which delivery statuses hang.
+    pub events: Option<Arc<dyn Events>>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            record: Record::Memory,
+            tls: None,
+            http2: true,
+            tokens: Tokens::Any,
+            app_secret: None,
+            sandbox_secret: None,
+            rate_limits: false,
+            seed_templates: Vec::new(),
+            unscripted_window: Window::Open,
+            latency: Duration::ZERO,
+            seed: None,
+            events: None,
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Secrets and tokens stay out, since a Config may end in a log.
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("record", &self.record)
+            .field("tls", &self.tls)
+            .field("http2", &self.http2)
+            .field("app_secret", &self.app_secret.is_some())
+            .field("sandbox_secret", &self.sandbox_secret.is_some())
+            .field("rate_limits", &self.rate_limits)
+            .field("seed_templates", &self.seed_templates.len())
+            .field("unscripted_window", &self.unscripted_window)
+            .field("latency", &self.latency)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the record of requests is kept.
+#[derive(Debug, Clone)]
+pub enum Record {
+    /// In memory; gone with the simulator.
+    Memory,
+    /// In this file, one JSON object a line, appended. A POST is on disk before
+    /// it is answered, and the file is read again at the next start.
+    File(PathBuf),
+}
+
+/// Where the server's certificate comes from.
+#[derive(Debug, Clone)]
+pub enum TlsFiles {
+    /// PEM files: the certificate chain, leaf first, and its private key.
+    Pem {
+        /// The chain's path.
+        cert: PathBuf,
+        /// The key's path.
+        key: PathBuf,
+    },
+    /// A certificate authority made at the start, and a certificate signed by it.
+    SelfSigned {
+        /// DNS names and IP addresses beside `localhost`, `127.0.0.1` and `::1`.
+        names: Vec<String>,
+        /// Where to write the authority's certificate (PEM), so that a client
+        /// process can be told to trust it.
+        write_ca_to: Option<PathBuf>,
+    },
+}
+
+/// Which access tokens are good.
+///
+/// Some are bad whatever is set here, so that a client's handling can be tried:
+/// `EAAEXPIRED…` (190, subcode 463), `EAAINVALID…` (190, subcode 467) and
+/// `EAANOPERM…` (10).
+#[derive(Debug, Clone)]
+pub enum Tokens {
+    /// Every token that is not empty.
+    Any,
+    /// These; every other is 190.
+    Only(Vec<String>),
+}
+
+/// Whether a customer service window is open for users of whom nothing is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// Every user wrote a minute ago.
+    Open,
+    /// Nobody wrote.
+    Closed,
+}

@@ -1,0 +1,208 @@
+//! One request and what comes of it, apart from how it looks on the wire.
+//!
+//! The server hands in a head and then a body; [`World`] keeps the record, asks
+//! script and magic recipients for a [`Behaviour`], lets the Graph answer, and
+//! hands back both. The server then carries the behaviour out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::chance::Chance;
+use crate::clock;
+use crate::config::Config;
+use crate::control;
+use crate::faults::{Behaviour, Stage, magic};
+use crate::graph;
+use crate::graph::auth::Door;
+use crate::graph::limits::Limits;
+use crate::graph::request::{Body, GraphRequest, split_path};
+use crate::graph::templates::Templates;
+use crate::phones::{Events, Phones};
+use crate::record::{self, Recorder};
+use crate::script::{Facts, Script, Strike};
+use crate::server::StartError;
+
+/// A request's head as both versions of HTTP give it.
+pub(crate) struct Head {
+    pub(crate) method: String,
+    /// Without the query.
+    pub(crate) path: String,
+    /// What follows `?`, as it came.
+    pub(crate) query: String,
+    /// In order, names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The first header of this (lower-case) name.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether this is about the simulator itself and not a Graph call.
+    pub(crate) fn is_control(&self) -> bool {
+        self.path == "/_sim" || self.path.starts_with("/_sim/")
+    }
+
+    /// What rules may ask about before the body was read.
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            method: &self.method,
+            path: &self.path,
+            object_id: split_path(&self.path).map(|(_, object_id, _, _)| object_id),
+            ..Facts::default()
+        }
+    }
+}
+
+/// An answer, ready to be framed.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Without `Content-Length`, which is the framing's business.
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+    /// The message id in it, where there is one.
+    pub(crate) wamid: Option<String>,
+}
+
+/// What to send, and how.
+pub(crate) struct Planned {
+    pub(crate) answer: Answer,
+    pub(crate) behaviour: Behaviour,
+}
+
+/// All state behind the sockets.
+pub(crate) struct World {
+    pub(crate) chance: Chance,
+    pub(crate) record: Recorder,
+    pub(crate) script: Script,
+    pub(crate) door: Door,
+    pub(crate) templates: Templates,
+    pub(crate) phones: Phones,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) events: Option<Arc<dyn Events>>,
+    /// `http` or `https`, for links to ourselves.
+    pub(crate) scheme: &'static str,
+    latency: Duration,
+    /// The id that each number gave last, for [`Behaviour::RepeatWamid`].
+    last_wamids: Mutex<HashMap<String, String>>,
+}
+
+impl World {
+    pub(crate) fn new(config: &Config) -> Result<World, StartError> {
+        let record = Recorder::open(&config.record).map_err(StartError::Record)?;
+        let issued = record.count() as u64;
+        Ok(World {
+            chance: Chance::new(config.seed, issued).map_err(StartError::Entropy)?,
+            record,
+            script: Script::default(),
+            door: Door::new(config.tokens.clone(), config.app_secret.as_deref(), config.sandbox_secret.clone()),
+            templates: Templates::new(config.seed_templates.clone()),
+            phones: Phones::new(config.unscripted_window),
+            limits: config.rate_limits.then(Limits::default),
+            events: config.events.clone(),
+            scheme: if config.tls.is_some() { "https" } else { "http" },
+            latency: config.latency,
+            last_wamids: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// What strikes a connection at [`Stage::Accept`] or [`Stage::FirstByte`].
+    pub(crate) fn strike_connection(&self, stage: Stage) -> Option<Behaviour> {
+        self.script.strike(stage, &Facts::default(), &self.chance).map(|strike| strike.behaviour)
+    }
+
+    /// What strikes a request whose head was read. Control calls are spared.
+    pub(crate) fn strike_head(&self, head: &Head) -> Option<Behaviour> {
+        if head.is_control() {
+            return None;
+        }
+        self.script.strike(Stage::Head, &head.facts(), &self.chance).map(|strike| strike.behaviour)
+    }
+
+    /// Records a whole request and decides its answer. When this returns, the
+    /// request is durable.
+    pub(crate) async fn answer(&self, head: &Head, body: &[u8]) -> Planned {
+        if head.is_control() {
+            return Planned { answer: control::answer(self, head, body).await, behaviour: Behaviour::Answer };
+        }
+        let at = clock::rfc3339(clock::now());
+        let line = record::line(&at, &head.method, &head.path, &head.query, &head.headers, body);
+        if self.record.append(line).await.is_err() {
+            // A witness that cannot write must not say that it took a message.
+            return Planned { answer: graph::broken(self), behaviour: Behaviour::Answer };
+        }
+        let parsed = Body::parse(body);
+        let strike = self.strike_body(head, body, &parsed);
+        let wait = self.latency + Duration::from_millis(strike.delay_ms);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        let behaviour = strike.behaviour;
+        let accept = strike.accept.unwrap_or_else(|| behaviour.accepts_by_default());
+        let request = GraphRequest::new(head, &parsed);
+        let previous = match (&behaviour, &request) {
+            (Behaviour::RepeatWamid, Some(request)) => self.last_wamid(request.object_id),
+            _ => None,
+        };
+        let answer = match &behaviour {
+            Behaviour::GraphError { .. } | Behaviour::Reply { .. } => {
+                if accept {
+                    graph::answer(self, request.as_ref(), graph::Taking::Takes);
+                }
+                graph::scripted(self, request.as_ref(), &behaviour)
+            }
+            _ => {
+                let taking = if accept { graph::Taking::Takes } else { graph::Taking::OnlyAnswers };
+                graph::answer(self, request.as_ref(), taking)
+            }
+        };
+        Planned { answer: with_wamid(answer, previous), behaviour }
+    }
+
+    fn strike_body(&self, head: &Head, bytes: &[u8], body: &Body) -> Strike {
+        let members = body.object();
+        let text = |name: &str| members.and_then(|members| members.get(name)?.as_str());
+        let to = text("to").or_else(|| text("recipient"));
+        let facts = Facts { to, kind: text("type"), body: bytes, ..head.facts() };
+        if let Some(strike) = self.script.strike(Stage::Body, &facts, &self.chance) {
+            return strike;
+        }
+        let magic = match to {
+            Some(to) if head.method == "POST" => {
+                let digits: String = to.chars().filter(char::is_ascii_digit).collect();
+                magic::behaviour_for(&digits)
+            }
+            _ => None,
+        };
+        Strike { behaviour: magic.unwrap_or(Behaviour::Answer), delay_ms: 0, accept: None }
+    }
+
+    /// Remembers the id that a number gave.
+    pub(crate) fn gave_wamid(&self, phone_number_id: &str, wamid: &str) {
+        let mut last = self.last_wamids.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.get_mut(phone_number_id) {
+            Some(known) => wamid.clone_into(known),
+            None => {
+                last.insert(phone_number_id.to_owned(), wamid.to_owned());
+            }
+        }
+    }
+
+    fn last_wamid(&self, phone_number_id: &str) -> Option<String> {
+        self.last_wamids.lock().unwrap_or_else(PoisonError::into_inner).get(phone_number_id).cloned()
+    }
+}
+
+/// The answer with another message id in it.
+fn with_wamid(mut answer: Answer, wamid: Option<String>) -> Answer {
+    if let (Some(mine), Some(other)) = (&answer.wamid, wamid)
+        && let Ok(text) = String::from_utf8(std::mem::take(&mut answer.body))
+    {
+        answer.body = text.replace(mine.as_str(), &other).into_bytes();
+        answer.wamid = Some(other);
+    }
+    answer
+}

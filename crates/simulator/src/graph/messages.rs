@@ -1,0 +1,102 @@
+//! `POST /{version}/{number}/messages` and `/marketing_messages`.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::error::GraphError;
+use super::request::GraphRequest;
+use super::{Found, Taking};
+use crate::clock;
+use crate::exchange::World;
+use crate::phones::Accepted;
+use crate::validate;
+use crate::wamid;
+
+/// Which of the two sending edges was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// `/messages`.
+    Cloud,
+    /// `/marketing_messages`.
+    Marketing,
+}
+
+#[derive(Serialize)]
+struct SendAnswer<'a> {
+    messaging_product: &'static str,
+    contacts: [Contact<'a>; 1],
+    messages: [Message<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Contact<'a> {
+    input: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wa_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_status: Option<&'static str>,
+}
+
+/// Takes a message, a read mark or a typing mark.
+pub(super) fn send(world: &World, request: &GraphRequest<'_>, endpoint: Endpoint, taking: Taking) -> Result<Found, GraphError> {
+    let nothing = Map::new();
+    let members = request.body.object().unwrap_or(&nothing);
+    if endpoint == Endpoint::Cloud && members.contains_key("status") {
+        validate::mark(members)?;
+        return Ok(Found::json(&json!({"success": true})));
+    }
+    let message = validate::message(members, endpoint, &world.templates)?;
+    let number = request.object_id;
+    if message.user == own_digits(number) {
+        return Err(GraphError::usual(131_021));
+    }
+    if taking == Taking::Takes
+        && let Some(limits) = &world.limits
+    {
+        limits.take(number, &message.user, Instant::now())?;
+    }
+
+    let id = wamid::outbound(&message.user, world.chance.wamid_id());
+    if taking == Taking::Takes {
+        world.gave_wamid(number, &id);
+        if let Some(events) = &world.events {
+            let at = clock::now();
+            events.accepted(&Accepted {
+                at,
+                phone_number_id: number.to_owned(),
+                window_open: world.phones.window_open(number, &message.user, at),
+                user: message.user.clone(),
+                wamid: id.clone(),
+                kind: message.kind.to_owned(),
+                template_category: message.template_category.clone(),
+                biz_opaque_callback_data: members.get("biz_opaque_callback_data").and_then(Value::as_str).map(str::to_owned),
+            });
+        }
+    }
+    let by_phone = message.by_phone;
+    let answer = SendAnswer {
+        messaging_product: "whatsapp",
+        contacts: [Contact {
+            input: &message.input,
+            wa_id: by_phone.then_some(message.user.as_str()),
+            user_id: (!by_phone).then_some(message.user.as_str()),
+        }],
+        messages: [Message { id: &id, message_status: (message.kind == "template").then_some("accepted") }],
+    };
+    let body = serde_json::to_vec(&answer).expect("strings always become JSON");
+    Ok(Found { body, wamid: Some(id), counted_for: None })
+}
+
+/// The digits of the number itself, as [`super::objects`] shows them.
+fn own_digits(number: &str) -> String {
+    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+    format!("1555010{:0>4}", &digits[digits.len().saturating_sub(4)..])
+}

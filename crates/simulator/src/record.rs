@@ -1,0 +1,442 @@
+//! The record of every Graph request: the outside witness of what was sent.
+//!
+//! A test asks it what Meta would have received, also after the simulator was
+//! killed. So in [`Record::File`] a request is on disk before it is answered: one
+//! thread writes, taking all that wait into one `write` and one `fdatasync`, so
+//! that a hundred waiting requests cost one sync. What is asked for is read back
+//! from the file by offset; memory holds eight bytes a request.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::Record;
+
+/// Requests that may wait for the writer: past this, callers wait to hand over,
+/// which bounds memory at this many bodies.
+const WAITING_MAX: usize = 4_096;
+
+/// Requests written by one sync. More would only make the first of them wait.
+const GROUP_MAX: usize = 512;
+
+/// One request as the record keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedRequest {
+    /// When its body had been read: RFC 3339, UTC.
+    pub at: String,
+    /// `POST`, `GET`, `DELETE`.
+    pub method: String,
+    /// The path without the query.
+    pub path: String,
+    /// The query as it came; empty where there was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub query: String,
+    /// Headers by lower-case name; several of one name are joined by `, `.
+    pub headers: BTreeMap<String, String>,
+    /// The JSON value; a string where the body was not JSON; null where empty.
+    pub body: Value,
+}
+
+/// The record could not be opened, written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file could not be opened or prepared.
+    #[error("opening the record {path}")]
+    Open {
+        /// The record's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process writes this record.
+    #[error("the record {path} is in use by another simulator")]
+    InUse {
+        /// The record's path.
+        path: PathBuf,
+    },
+    /// A request could not be written or synced; it must not be answered as done.
+    #[error("writing the record")]
+    Write,
+    /// What was asked for could not be read back.
+    #[error("reading the record")]
+    Read(#[source] io::Error),
+}
+
+/// Keeps requests, in memory or in a file.
+pub(crate) enum Recorder {
+    Memory(Mutex<Vec<Box<[u8]>>>),
+    File(FileRecorder),
+}
+
+/// The file's reading side and the way to its writer.
+pub(crate) struct FileRecorder {
+    /// Gone only while the recorder is being dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<std::thread::JoinHandle<()>>,
+    /// Where each line ends; the writer alone appends.
+    ends: Arc<Mutex<Vec<u64>>>,
+    reader: File,
+}
+
+enum Job {
+    Append { line: Vec<u8>, done: oneshot::Sender<bool> },
+    Clear { done: oneshot::Sender<bool> },
+}
+
+impl Recorder {
+    /// Opens the record; a file's unfinished last line (its request was never
+    /// answered) is cut off.
+    pub(crate) fn open(record: &Record) -> Result<Recorder, RecordError> {
+        match record {
+            Record::Memory => Ok(Recorder::Memory(Mutex::new(Vec::new()))),
+            Record::File(path) => FileRecorder::open(path).map(Recorder::File),
+        }
+    }
+
+    /// How many requests are kept.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Recorder::Memory(lines) => lock(lines).len(),
+            Recorder::File(file) => lock(&file.ends).len(),
+        }
+    }
+
+    /// Keeps one line (a JSON object without line feed). On return it is durable.
+    pub(crate) async fn append(&self, mut line: Vec<u8>) -> Result<(), RecordError> {
+        debug_assert!(!line.contains(&b'\n'), "a line feed would end the record's line");
+        match self {
+            Recorder::Memory(lines) => {
+                lock(lines).push(line.into_boxed_slice());
+                Ok(())
+            }
+            Recorder::File(file) => {
+                line.push(b'\n');
+                let (done, written) = oneshot::channel();
+                file.ask(Job::Append { line, done }, written).await
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) async fn clear(&self) -> Result<(), RecordError> {
+        match self {
+            Recorder::Memory(lines) => {
+                lock(lines).clear();
+                Ok(())
+            }
+            Recorder::File(file) => {
+                let (done, cleared) = oneshot::channel();
+                file.ask(Job::Clear { done }, cleared).await
+            }
+        }
+    }
+
+    /// The newest `limit` requests as a JSON array, oldest first.
+    pub(crate) fn newest_json(&self, limit: usize) -> Result<Vec<u8>, RecordError> {
+        let mut json = vec![b'['];
+        match self {
+            Recorder::Memory(lines) => {
+                let lines = lock(lines);
+                let skipped = lines.len().saturating_sub(limit);
+                for (n, line) in lines[skipped..].iter().enumerate() {
+                    if n > 0 {
+                        json.push(b',');
+                    }
+                    json.extend_from_slice(line);
+                }
+            }
+            Recorder::File(file) => {
+                let mut lines = file.newest(limit)?;
+                // Lines become elements: every line feed but the last is a comma.
+                lines.pop();
+                for byte in &mut lines {
+                    if *byte == b'\n' {
+                        *byte = b',';
+                    }
+                }
+                json.append(&mut lines);
+            }
+        }
+        json.push(b']');
+        Ok(json)
+    }
+}
+
+impl FileRecorder {
+    fn open(path: &Path) -> Result<FileRecorder, RecordError> {
+        let failed = |source| RecordError::Open { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // Bodies and tokens are other people's, even in tests.
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(RecordError::InUse { path: path.to_owned() });
+            }
+            Err(std::fs::TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let ends = line_ends(&mut file).map_err(failed)?;
+        file.set_len(ends.last().copied().unwrap_or(0)).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        sync_folder(path).map_err(failed)?;
+
+        let reader = File::open(path).map_err(failed)?;
+        let ends = Arc::new(Mutex::new(ends));
+        let (jobs, waiting) = mpsc::channel(WAITING_MAX);
+        let writer_ends = Arc::clone(&ends);
+        let writer = std::thread::Builder::new()
+            .name("simulator-record".to_owned())
+            .spawn(move || write_groups(&mut file, waiting, &writer_ends))
+            .map_err(failed)?;
+        Ok(FileRecorder { jobs: Some(jobs), writer: Some(writer), ends, reader })
+    }
+
+    async fn ask(&self, job: Job, answer: oneshot::Receiver<bool>) -> Result<(), RecordError> {
+        let jobs = self.jobs.as_ref().ok_or(RecordError::Write)?;
+        jobs.send(job).await.map_err(|_| RecordError::Write)?;
+        match answer.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(RecordError::Write),
+        }
+    }
+
+    /// The bytes of the newest `limit` lines, each with its line feed.
+    fn newest(&self, limit: usize) -> Result<Vec<u8>, RecordError> {
+        let (start, end) = {
+            let ends = lock(&self.ends);
+            let skipped = ends.len().saturating_sub(limit);
+            let start = if skipped == 0 { 0 } else { ends[skipped - 1] };
+            (start, ends.last().copied().unwrap_or(0))
+        };
+        let length = usize::try_from(end.saturating_sub(start)).map_err(|_| RecordError::Read(io::ErrorKind::FileTooLarge.into()))?;
+        let mut lines = vec![0; length];
+        self.reader.read_exact_at(&mut lines, start).map_err(RecordError::Read)?;
+        Ok(lines)
+    }
+}
+
+impl Drop for FileRecorder {
+    /// Waits for the writer (at most one sync), so that the file can be opened
+    /// again as soon as the recorder is gone.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing left to finish.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The writer's life: what waits is one write and one sync. It ends when the
+/// recorder is dropped, or at the first failure, since after a failed sync
+/// nobody knows what the disk holds.
+fn write_groups(file: &mut File, mut waiting: mpsc::Receiver<Job>, ends: &Mutex<Vec<u64>>) {
+    let mut group: Vec<u8> = Vec::new();
+    let mut callers: Vec<oneshot::Sender<bool>> = Vec::new();
+    let mut added: Vec<u64> = Vec::new();
+    let mut end = lock(ends).last().copied().unwrap_or(0);
+    while let Some(first) = waiting.blocking_recv() {
+        let mut next = Some(first);
+        let mut clear = None;
+        while let Some(job) = next {
+            match job {
+                Job::Append { line, done } => {
+                    end += line.len() as u64;
+                    added.push(end);
+                    group.extend_from_slice(&line);
+                    callers.push(done);
+                }
+                Job::Clear { done } => {
+                    clear = Some(done);
+                    break;
+                }
+            }
+            next = if callers.len() < GROUP_MAX { waiting.try_recv().ok() } else { None };
+        }
+        if !group.is_empty() {
+            let written = file.write_all(&group).and_then(|()| file.sync_data());
+            if written.is_ok() {
+                lock(ends).append(&mut added);
+            }
+            for caller in callers.drain(..) {
+                // A caller that hung up needs no answer; its request is kept.
+                let _ = caller.send(written.is_ok());
+            }
+            if written.is_err() {
+                return;
+            }
+            group.clear();
+        }
+        if let Some(done) = clear {
+            let mut ends = lock(ends);
+            let cleared = file.set_len(0).and_then(|()| file.sync_data());
+            if cleared.is_ok() {
+                ends.clear();
+                end = 0;
+            }
+            let _ = done.send(cleared.is_ok());
+        }
+    }
+}
+
+/// Where each complete line of the file ends.
+fn line_ends(file: &mut File) -> io::Result<Vec<u64>> {
+    let mut ends = Vec::new();
+    let mut offset = 0_u64;
+    let mut chunk = vec![0; 1 << 20];
+    file.seek(SeekFrom::Start(0))?;
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(ends);
+        }
+        for (n, byte) in chunk[..read].iter().enumerate() {
+            if *byte == b'\n' {
+                ends.push(offset + n as u64 + 1);
+            }
+        }
+        offset += read as u64;
+    }
+}
+
+/// Makes the file's name durable too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One record line. A JSON body is kept to the letter (members in their order,
+/// numbers as written), so that the record shows what was sent and not what a
+/// parser made of it.
+pub(crate) fn line(at: &str, method: &str, path: &str, query: &str, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
+    let mut by_name: BTreeMap<&str, String> = BTreeMap::new();
+    for (name, value) in headers {
+        by_name
+            .entry(name)
+            .and_modify(|joined| {
+                joined.push_str(", ");
+                joined.push_str(value);
+            })
+            .or_insert_with(|| value.clone());
+    }
+    let mut line = Vec::with_capacity(256 + body.len());
+    line.extend_from_slice(b"{\"at\":");
+    push_json(&mut line, at);
+    line.extend_from_slice(b",\"method\":");
+    push_json(&mut line, method);
+    line.extend_from_slice(b",\"path\":");
+    push_json(&mut line, path);
+    if !query.is_empty() {
+        line.extend_from_slice(b",\"query\":");
+        push_json(&mut line, query);
+    }
+    line.extend_from_slice(b",\"headers\":");
+    push_json(&mut line, &by_name);
+    line.extend_from_slice(b",\"body\":");
+    if body.is_empty() {
+        line.extend_from_slice(b"null");
+    } else if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() && std::str::from_utf8(body).is_ok() {
+        // In valid JSON a raw line feed can only be white space between tokens.
+        line.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    } else {
+        push_json(&mut line, &String::from_utf8_lossy(body));
+    }
+    line.push(b'}');
+    line
+}
+
+fn push_json<T: Serialize + ?Sized>(line: &mut Vec<u8>, value: &T) {
+    serde_json::to_writer(line, value).expect("strings and string maps always become JSON, and a Vec takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(json: &[u8]) -> Vec<RecordedRequest> {
+        serde_json::from_slice(json).expect("the record is a JSON array of requests")
+    }
+
+    #[test]
+    fn a_line_keeps_the_body_to_the_letter() {
+        let headers = [("accept".to_owned(), "a".to_owned()), ("accept".to_owned(), "b".to_owned())];
+        let kept = line("t", "POST", "/v23.0/1/messages", "", &headers, b"{\"z\": 1.50,\n\"a\": 2}");
+        let text = String::from_utf8(kept).expect("a record line is UTF-8");
+        assert_eq!(text, r#"{"at":"t","method":"POST","path":"/v23.0/1/messages","headers":{"accept":"a, b"},"body":{"z": 1.50, "a": 2}}"#);
+    }
+
+    #[test]
+    fn what_is_not_json_becomes_a_string() {
+        let kept = line("t", "POST", "/", "a=1", &[], b"{\"cut\": \n\xff");
+        let request: RecordedRequest = serde_json::from_slice(&kept).expect("the line is JSON");
+        assert_eq!(request.body, Value::String("{\"cut\": \n\u{fffd}".to_owned()));
+        assert_eq!(request.query, "a=1");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_again_and_a_torn_line_is_cut_off() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("deep").join("record.jsonl");
+        let config = Record::File(path.clone());
+        let record = Recorder::open(&config).expect("a new record opens");
+        for n in 0..3 {
+            let kept = line("t", "POST", &format!("/{n}"), "", &[], b"");
+            record.append(kept).await.expect("the record takes a line");
+        }
+        assert!(matches!(Recorder::open(&config), Err(RecordError::InUse { .. })));
+        drop(record);
+        let mut file = OpenOptions::new().append(true).open(&path).expect("the record's file");
+        file.write_all(b"{\"at\":\"torn").expect("a torn write");
+        drop(file);
+
+        let record = Recorder::open(&config).expect("a dropped record is free again");
+        assert_eq!(record.count(), 3);
+        record.append(line("t", "POST", "/3", "", &[], b"")).await.expect("the record takes a line");
+        let newest = parsed(&record.newest_json(2).expect("the record reads"));
+        let paths: Vec<&str> = newest.iter().map(|request| request.path.as_str()).collect();
+        assert_eq!(paths, ["/2", "/3"]);
+
+        record.clear().await.expect("the record forgets");
+        assert_eq!(record.newest_json(usize::MAX).expect("the record reads"), b"[]");
+        record.append(line("t", "POST", "/4", "", &[], b"")).await.expect("the record takes a line");
+        assert_eq!(parsed(&record.newest_json(10).expect("the record reads")).len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_at_once_all_arrive_whole() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let record = Arc::new(Recorder::open(&Record::File(folder.path().join("r"))).expect("a new record opens"));
+        let mut writers = tokio::task::JoinSet::new();
+        for n in 0..1_000 {
+            let record = Arc::clone(&record);
+            writers.spawn(async move {
+                let kept = line("t", "POST", &format!("/{n}"), "", &[], b"{}");
+                record.append(kept).await.expect("the record takes a line");
+            });
+        }
+        while let Some(done) = writers.join_next().await {
+            done.expect("no writer panics");
+        }
+        let mut paths: Vec<String> =
+            parsed(&record.newest_json(usize::MAX).expect("the record reads")).into_iter().map(|r| r.path).collect();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), 1_000);
+    }
+}

@@ -1,0 +1,4 @@
+//! The simulator over real sockets: what its documentation promises, seen from a client.
+
+mod client;
+mod sending;
