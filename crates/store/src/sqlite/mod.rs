@@ -1,1 +1,208 @@
 //! SQLite, the engine that starts with the binary.
+//!
+//! One thread writes ([`writer`]), a few connections read, and the money is decided in the
+//! writer's memory inside the commit that records it. Control-plane writes go through
+//! [`SqliteStore::control`], all reads through [`SqliteStore::read`].
+
+mod failure;
+mod migrate;
+mod open;
+mod queue;
+mod readers;
+mod reply;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use turnpike_domain::ids::MessageCipher;
+use turnpike_domain::time::UnixMs;
+
+use self::failure::Failure;
+pub use self::open::{DATABASE_FILE, LOCK_FILE, OpenError};
+use self::queue::Queue;
+use self::readers::Readers;
+use self::reply::{Caller, Withheld};
+use self::writer::{ControlJob, Job};
+use crate::StoreError;
+
+/// What opening a store takes.
+pub struct Options {
+    /// The data folder; made where it is missing.
+    pub folder: PathBuf,
+    /// Turns message keys into public ids.
+    pub cipher: MessageCipher,
+    /// Now, for what the start itself records.
+    pub now: UnixMs,
+    /// Called once, from the writer's thread, when the store has died and the program must end.
+    pub fatal: Arc<dyn Fn(&str) + Send + Sync>,
+    /// How it commits; [`Tuning::default`] is measured.
+    pub tuning: Tuning,
+}
+
+/// How the writer groups, and how much may wait.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// How long the writer gathers under load before it commits. Less than a synced commit on a
+    /// busy disk, so latency hardly shows it.
+    pub gather: Duration,
+    /// A commit of at least this many messages counts as load.
+    pub gather_from: usize,
+    /// With this many messages at hand the writer does not gather any longer.
+    pub batch_enough: usize,
+    /// Past this many messages a commit no longer gets cheaper per message, only later.
+    pub batch_max: usize,
+    /// Messages that may wait for the writer; more are refused, since they would wait longer than
+    /// their callers do.
+    pub queue_max: usize,
+    /// Reading connections.
+    pub readers: usize,
+    /// Pages in the write-ahead log past which the writer itself moves them into the database.
+    pub checkpoint_ceiling_pages: u32,
+    /// Every call blocks its thread until it is done and every job has a commit of its own: the
+    /// same calls give the same rows, for the seeded simulation.
+    pub inline: bool,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            gather: Duration::from_micros(500),
+            gather_from: 4,
+            batch_enough: 128,
+            batch_max: 512,
+            queue_max: 16_384,
+            readers: 4,
+            checkpoint_ceiling_pages: 16_384,
+            inline: false,
+        }
+    }
+}
+
+/// What a start found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Messages that were admitted and had no outcome; they are unknown now.
+    pub unknown: u64,
+}
+
+/// A store in one SQLite file.
+pub struct SqliteStore {
+    file: PathBuf,
+    inline: bool,
+    queue: Arc<Queue>,
+    readers: Readers,
+    cipher: MessageCipher,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Held open for as long as the store is.
+    _lock: std::fs::File,
+}
+
+impl SqliteStore {
+    /// Opens the folder's store: takes its lock, brings the schema up to date, settles what a
+    /// crash left, starts the writer.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing of ours runs afterwards.
+    pub fn open(options: Options) -> Result<(SqliteStore, Recovery), OpenError> {
+        let Options { folder, cipher, now, fatal, tuning } = options;
+        let lock = open::take_lock(&folder)?;
+        let file = folder.join(DATABASE_FILE);
+        let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
+        migrate::migrate(&mut connection, now)?;
+        let recovery = Recovery::default();
+
+        let queue = Arc::new(Queue::new(tuning.queue_max));
+        let readers = Readers::new(file.clone(), tuning.readers, tuning.inline);
+        let inline = tuning.inline;
+        let setup = writer::WriterSetup { connection, queue: Arc::clone(&queue), tuning, fatal };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer::run(setup))
+            .map_err(|source| OpenError::Folder { path: folder, source })?;
+        let store = SqliteStore { file, inline, queue, readers, cipher, thread: Mutex::new(Some(thread)), _lock: lock };
+        Ok((store, recovery))
+    }
+
+    /// The database's file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Runs `work` in the writer's next commit, in a savepoint of its own, and answers after the
+    /// commit. Where `work` fails, what it wrote is undone and its error is the answer.
+    ///
+    /// `work` must not touch wallets or money rows: the writer keeps those in memory.
+    pub(crate) async fn control<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|caller| Job::Control(Box::new(Control { work, caller }))).await
+    }
+
+    /// Runs `work` on a reading connection, in one transaction, so that it sees one state.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.readers.read(work).await
+    }
+
+    /// Leaves a job with the writer and waits for its answer.
+    async fn ask<T: Send + 'static>(&self, job: impl FnOnce(Caller<T>) -> Job) -> Result<T, StoreError> {
+        let gone = || StoreError::unavailable(self.queue.ended().unwrap_or_else(|| "the writer has stopped".to_owned()));
+        if self.inline {
+            let (caller, answer) = Caller::thread();
+            self.queue.push(job(caller)).map_err(|(_job, error)| error)?;
+            return answer.recv().map_err(|_| gone())?;
+        }
+        let (caller, answer) = Caller::task();
+        self.queue.push(job(caller)).map_err(|(_job, error)| error)?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Ends the writer after what waits is committed.
+    fn end(&self) {
+        self.queue.end("the store was closed");
+        if let Some(thread) = self.thread.lock().take() {
+            // A panic of the writer has already been reported by its own hook.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A closure and who waits for it.
+struct Control<T, F> {
+    work: F,
+    caller: Caller<T>,
+}
+
+impl<T, F> ControlJob for Control<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, Failure> + Send,
+{
+    fn run(self: Box<Self>, connection: &Connection) -> Result<Withheld, Failure> {
+        let Control { work, caller } = *self;
+        match work(connection) {
+            Ok(answer) => Ok(caller.withhold(answer)),
+            Err(failure) if failure.is_fatal() => {
+                caller.refuse(StoreError::unavailable(&failure));
+                Err(failure)
+            }
+            Err(failure) => {
+                caller.refuse(failure.into());
+                Err(Failure::Store(StoreError::unavailable("undone")))
+            }
+        }
+    }
+}
