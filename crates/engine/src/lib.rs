@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod graph;
 pub mod keys;
 pub mod transport;
 pub mod vault;
