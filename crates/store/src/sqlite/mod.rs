@@ -4,12 +4,18 @@
 //! writer's memory inside the commit that records it. Control-plane writes go through
 //! [`SqliteStore::control`], all reads through [`SqliteStore::read`].
 
+mod applications;
+mod cells;
 mod failure;
+mod keys;
 mod migrate;
 mod open;
+mod organizations;
 mod queue;
+mod rates;
 mod readers;
 mod reply;
+mod templates;
 mod writer;
 
 use std::path::{Path, PathBuf};

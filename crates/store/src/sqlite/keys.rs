@@ -1,0 +1,185 @@
+//! API keys. The table is read whole at start; after that only the control path touches it, so its
+//! unique indexes on random digests and UUIDs cost the hot path nothing.
+
+use rusqlite::{Connection, Row, params};
+use turnpike_domain::ids::{ApiKeyId, ApplicationId, OrganizationId};
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::cells::Cells;
+use super::failure::Failure;
+use crate::keys::{ApiKeyRow, KeyEnd, KeyPolicy, Keys, NewApiKey};
+use crate::{Answer, StoreError};
+
+/// Keys that stand in memory at once while the table is loaded: a chunk is a megabyte or two, and
+/// larger ones load no faster.
+const CHUNK: usize = 4_096;
+
+impl Keys for SqliteStore {
+    fn create_keys(&self, new: Vec<NewApiKey>) -> Answer<'_, Vec<ApiKeyRow>> {
+        Box::pin(self.control(move |connection| create(connection, new)))
+    }
+
+    fn load_keys(&self, now: UnixMs, each: Box<dyn FnMut(Vec<ApiKeyRow>) + Send>) -> Answer<'_, ()> {
+        Box::pin(self.read(move |connection| load(connection, now, each)))
+    }
+
+    fn keys_of(&self, organization: OrganizationId, application: ApplicationId) -> Answer<'_, Vec<ApiKeyRow>> {
+        Box::pin(self.read(move |connection| of_application(connection, organization, application)))
+    }
+
+    fn end_key(&self, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Answer<'_, Option<ApiKeyRow>> {
+        Box::pin(self.control(move |connection| self::end(connection, organization, id, end)))
+    }
+}
+
+const COLUMNS: &str =
+    "id, organization, application, uuid, name, mode, digest, prefix, last_four, policy, expires_at, revoked_at, created_at";
+
+fn create(connection: &Connection, new: Vec<NewApiKey>) -> Result<Vec<ApiKeyRow>, Failure> {
+    let mut owner = connection.prepare_cached("SELECT count(*) FROM applications WHERE organization = ?1 AND id = ?2")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO api_keys (organization, application, uuid, name, mode, digest, prefix, last_four, policy, expires_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    // Batches are of one application with one policy nearly always, so what was found out for the
+    // last row is kept for the next.
+    let mut last_owner = None;
+    let mut last_policy: Option<(KeyPolicy, String)> = None;
+    let mut created = Vec::with_capacity(new.len());
+    for key in new {
+        let belongs = match last_owner {
+            Some((organization, application, belongs)) if (organization, application) == (key.organization, key.application) => belongs,
+            _ => owner.query_row([key.organization.0, key.application.0], |row| row.get::<_, i64>(0))? == 1,
+        };
+        last_owner = Some((key.organization, key.application, belongs));
+        if !belongs {
+            continue;
+        }
+        let policy = match &last_policy {
+            Some((policy, json)) if *policy == key.policy => json,
+            _ => {
+                let json = serde_json::to_string(&key.policy).map_err(StoreError::unavailable)?;
+                &last_policy.insert((key.policy.clone(), json)).1
+            }
+        };
+        insert.execute(params![
+            key.organization.0,
+            key.application.0,
+            key.id.as_bytes(),
+            key.name,
+            key.mode.number(),
+            key.digest,
+            key.prefix,
+            key.last_four,
+            policy,
+            key.expires_at.map(|at| at.0),
+            key.at.0,
+        ])?;
+        created.push(ApiKeyRow {
+            key: ApiKeyId(connection.last_insert_rowid()),
+            organization: key.organization,
+            application: key.application,
+            id: key.id,
+            name: key.name,
+            mode: key.mode,
+            digest: key.digest,
+            prefix: key.prefix,
+            last_four: key.last_four,
+            policy: key.policy,
+            expires_at: key.expires_at,
+            revoked_at: None,
+            created_at: key.at,
+        });
+    }
+    Ok(created)
+}
+
+fn load(connection: &Connection, now: UnixMs, mut each: Box<dyn FnMut(Vec<ApiKeyRow>) + Send>) -> Result<(), Failure> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?1) ORDER BY id"
+    ))?;
+    let mut rows = statement.query([now.0])?;
+    let mut policies = Policies::default();
+    let mut chunk = Vec::new();
+    while let Some(row) = rows.next()? {
+        chunk.push(read(row, &mut policies)?);
+        if chunk.len() == CHUNK {
+            each(std::mem::take(&mut chunk));
+        }
+    }
+    if !chunk.is_empty() {
+        each(chunk);
+    }
+    Ok(())
+}
+
+/// By the index on `application`; the organization is compared, never trusted.
+fn of_application(connection: &Connection, organization: OrganizationId, application: ApplicationId) -> Result<Vec<ApiKeyRow>, Failure> {
+    let mut statement = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM api_keys WHERE application = ?2 AND organization = ?1 ORDER BY id DESC"))?;
+    let mut rows = statement.query([organization.0, application.0])?;
+    let mut policies = Policies::default();
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(read(row, &mut policies)?);
+    }
+    Ok(keys)
+}
+
+fn end(connection: &Connection, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Result<Option<ApiKeyRow>, Failure> {
+    // A second revocation keeps the first one's instant, an overlap only ever gets shorter.
+    let (sql, at) = match end {
+        KeyEnd::Revoked(at) => {
+            ("UPDATE api_keys SET revoked_at = min(?3, coalesce(revoked_at, ?3)) WHERE organization = ?1 AND uuid = ?2", at)
+        }
+        KeyEnd::Expires(at) => {
+            ("UPDATE api_keys SET expires_at = min(?3, coalesce(expires_at, ?3)) WHERE organization = ?1 AND uuid = ?2", at)
+        }
+    };
+    connection.prepare_cached(sql)?.execute(params![organization.0, id.as_bytes(), at.0])?;
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM api_keys WHERE organization = ?1 AND uuid = ?2"))?;
+    let mut rows = statement.query(params![organization.0, id.as_bytes()])?;
+    match rows.next()? {
+        Some(row) => Ok(Some(read(row, &mut Policies::default())?)),
+        None => Ok(None),
+    }
+}
+
+fn read(row: &Row<'_>, policies: &mut Policies) -> Result<ApiKeyRow, Failure> {
+    let cells = Cells::of(row, "api_keys")?;
+    Ok(ApiKeyRow {
+        key: ApiKeyId(cells.key),
+        organization: OrganizationId(cells.get(1, "organization")?),
+        application: ApplicationId(cells.get(2, "application")?),
+        id: cells.uuid(3, "uuid")?,
+        name: cells.get(4, "name")?,
+        mode: cells.word(5, "mode", Mode::from_number)?,
+        digest: cells.get(6, "digest")?,
+        prefix: cells.get(7, "prefix")?,
+        last_four: cells.get(8, "last_four")?,
+        policy: policies.read(cells.get(9, "policy")?).ok_or_else(|| cells.corrupt("policy"))?,
+        expires_at: cells.get::<Option<i64>>(10, "expires_at")?.map(UnixMs),
+        revoked_at: cells.get::<Option<i64>>(11, "revoked_at")?.map(UnixMs),
+        created_at: UnixMs(cells.get(12, "created_at")?),
+    })
+}
+
+/// The last policy that was parsed: of a million keys nearly all have the same text.
+#[derive(Default)]
+struct Policies(Option<(String, KeyPolicy)>);
+
+impl Policies {
+    fn read(&mut self, json: String) -> Option<KeyPolicy> {
+        if let Some((last, policy)) = &self.0
+            && *last == json
+        {
+            return Some(policy.clone());
+        }
+        let policy: KeyPolicy = serde_json::from_str(&json).ok()?;
+        self.0 = Some((json, policy.clone()));
+        Some(policy)
+    }
+}
