@@ -2,6 +2,7 @@
 
 mod chance;
 mod clock;
+pub mod command;
 mod config;
 mod control;
 mod exchange;

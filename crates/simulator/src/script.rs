@@ -291,7 +291,7 @@ mod tests {
             .add(vec![Rule { times: Some(1), ..Rule::always(Behaviour::Garbage) }, Rule::always(Behaviour::Hang { at: Stage::Body })])
             .expect("they can be carried out");
         let chance = chance();
-        let mut next = || script.strike(Stage::Body, &send_to("2"), &chance).map(|strike| strike.behaviour);
+        let next = || script.strike(Stage::Body, &send_to("2"), &chance).map(|strike| strike.behaviour);
         assert_eq!(next(), Some(Behaviour::Garbage));
         assert_eq!(next(), Some(Behaviour::Hang { at: Stage::Body }));
         let rules = script.rules();

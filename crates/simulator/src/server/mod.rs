@@ -1,7 +1,9 @@
 //! Listening, TLS, and finding out which version of HTTP a client speaks.
 
 mod h1;
+mod h2;
 mod stream;
+mod tap;
 mod tls;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -224,7 +226,8 @@ impl Door {
         let Some(mut stream) = self.first_byte(stream, &mut buffer).await else { return };
         match self.speaks_http2(&mut stream, &mut buffer).await {
             Some(false) => h1::serve(stream, buffer, Arc::clone(&self.world)).await,
-            Some(true) | None => {}
+            Some(true) => h2::serve(stream, buffer, Arc::clone(&self.world)).await,
+            None => {}
         }
     }
 
