@@ -26,7 +26,11 @@ pub struct Market(u16);
 const REGION_COUNT: u16 = 8;
 const COUNTRY_COUNT: u16 = {
     assert!(COUNTRIES.len() < 255, "a country is one byte in the table of prefixes");
-    COUNTRIES.len() as u8 as u16
+    let mut count = 0;
+    while (count as usize) < COUNTRIES.len() {
+        count += 1;
+    }
+    count
 };
 const MARKET_COUNT: u16 = REGION_COUNT + COUNTRY_COUNT;
 
@@ -214,13 +218,10 @@ impl Country {
         self.row().map_or(Market::OTHER, |row| Market(row.region))
     }
 
-    /// Place in tables by country, below [`Country::TABLE_LEN`]. Not for storing.
+    /// Place in tables by country. Not for storing.
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
-
-    /// Length of a table by country.
-    pub(crate) const TABLE_LEN: usize = COUNTRIES.len() + 1;
 
     /// [`Country::UNLISTED`] and every country, in order of their place in tables.
     pub(crate) fn in_table_order() -> impl Iterator<Item = Country> {
@@ -257,9 +258,9 @@ static BY_FIRST_FOUR_DIGITS: [u8; 10_000] = {
     // Short prefixes first, so that longer ones overwrite their part of them.
     let mut length = 1;
     while length <= 4 {
-        let mut country = 0;
-        while country < COUNTRIES.len() {
-            let prefixes = COUNTRIES[country].prefixes;
+        let mut country = 0u8;
+        while (country as usize) < COUNTRIES.len() {
+            let prefixes = COUNTRIES[country as usize].prefixes;
             let mut place = 0;
             while place < prefixes.len() {
                 if decimal_length(prefixes[place]) == length {
@@ -267,7 +268,7 @@ static BY_FIRST_FOUR_DIGITS: [u8; 10_000] = {
                     let first = prefixes[place] as usize * span;
                     let mut entry = first;
                     while entry < first + span {
-                        table[entry] = country as u8 + 1;
+                        table[entry] = country + 1;
                         entry += 1;
                     }
                 }

@@ -197,15 +197,16 @@ impl Reading {
         {
             self.fault(1, format!("the file is named {file_name}, but says that it is {currency} from {date} on"));
         }
+        let readable = self.faults.is_empty();
         let currency = said_currency.or(named.map(|id| id.currency));
         let effective = said_date.or(named.map(|id| id.effective));
-        if currency.is_none() && self.faults.is_empty() {
+        if currency.is_none() && readable {
             self.fault(1, "the currency is missing: add a line such as '# currency: USD' before the table");
         }
-        if effective.is_none() && self.faults.is_empty() {
+        if effective.is_none() && readable {
             self.fault(1, "the date is missing: add a line such as '# effective: 2026-10-01' before the table");
         }
-        if self.layout.is_none() && self.faults.is_empty() {
+        if self.layout.is_none() && readable {
             self.fault(last, "there is no table: the first line must name the columns, market,category,amount");
         }
         let prices_service = self.rows.iter().flatten().any(|row| row[place_of(Category::Service)].is_some());
