@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use turnpike_domain::ids::{ApiKeyId, ApplicationId};
 use turnpike_domain::money::Micros;
-use turnpike_domain::refusal::LimitKind;
+use turnpike_domain::refusal::{LimitKind, Refusal};
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
 use turnpike_store::messages::{DayUsage, Hash16, RecentSend};
@@ -125,6 +125,12 @@ pub struct Limited {
 impl Limited {
     fn after_us(limit: LimitKind, wait_us: u64) -> Limited {
         Limited { limit, retry_after_ms: wait_us.div_ceil(1_000).max(1) }
+    }
+}
+
+impl From<Limited> for Refusal {
+    fn from(limited: Limited) -> Self {
+        Refusal::Limited { limit: limited.limit, retry_after_ms: limited.retry_after_ms }
     }
 }
 
@@ -426,12 +432,12 @@ impl Limits {
         }
     }
 
-    /// Takes over what keys used of a day before a restart, as the store counted it; to be called
-    /// with today's usage, before the first request.
-    pub fn restore_day(&self, usage: &[DayUsage]) {
+    /// Takes over what keys used of the day before a restart, as the store counted it; to be called
+    /// before the first request.
+    pub fn restore_day(&self, usage: &[DayUsage], now_wall: UnixMs) {
         for used in usage {
             let mut shard = self.state.keys.of(&used.api_key);
-            if shard.days.move_to(used.day.start()) == used.day
+            if shard.days.move_to(now_wall) == used.day
                 && let Ok(place) = shard.days.used_mut(used.api_key)
             {
                 *place = DayUse { messages: used.messages, spend_micros: used.spend.0 };
