@@ -1,13 +1,60 @@
 //! Interactive messages: what stands around the action, and the actions that are not about products
 //! (meta-cloud-api §1.6).
 
-use std::borrow::Cow;
-
+use super::commerce;
 use super::media::{self, Caption, link};
 use super::place::{Faults, Need, Optional, Place, Required, one_of};
 use super::template_fields::CARDS_MAX;
-use super::{InteractiveKind, commerce};
 use crate::send::Category;
+
+/// Declares the interactive types with Meta's spelling.
+macro_rules! interactive_kinds {
+    ($($variant:ident $text:literal,)*) => {
+        /// `interactive.type`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum InteractiveKind { $($variant,)* }
+
+        impl InteractiveKind {
+            pub(super) const ALL: &'static [InteractiveKind] = &[$(InteractiveKind::$variant),*];
+
+            pub(super) fn as_str(self) -> &'static str {
+                match self { $(InteractiveKind::$variant => $text,)* }
+            }
+
+            fn parse(text: &str) -> Option<InteractiveKind> {
+                match text { $($text => Some(InteractiveKind::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+interactive_kinds! {
+    Button "button",
+    List "list",
+    CtaUrl "cta_url",
+    Flow "flow",
+    Product "product",
+    ProductList "product_list",
+    CatalogMessage "catalog_message",
+    LocationRequestMessage "location_request_message",
+    AddressMessage "address_message",
+    VoiceCall "voice_call",
+    CallPermissionRequest "call_permission_request",
+    // Meta's pages and its open-source clients name this one differently; Meta decides.
+    ContactRequest "contact_request",
+    RequestContactInfo "request_contact_info",
+    Carousel "carousel",
+    OrderDetails "order_details",
+    OrderStatus "order_status",
+    Mixed "mixed",
+}
+
+impl InteractiveKind {
+    /// Whether it can go out with `category` (meta-cloud-api §1.9).
+    fn goes_by_direct_send(self) -> bool {
+        matches!(self, InteractiveKind::Button | InteractiveKind::CtaUrl | InteractiveKind::Mixed | InteractiveKind::VoiceCall)
+    }
+}
 
 /// Longest body of an interactive message.
 const BODY_CHARS_MAX: usize = 1024;
@@ -97,15 +144,16 @@ fn header_fields(header: &Place<'_>, kinds: &[&str], faults: &mut Faults) {
         Some("text") => {
             header.string("text", Required, 1..=HEADER_CHARS_MAX, faults);
         }
+        // A product needs nothing here: the card's action names it.
+        Some("product") | None => {}
         Some(medium) => {
             if let Some(media) = header.object(medium, Required, faults) {
                 media::check(&media, Caption::Refused, faults);
                 if medium == "document" {
-                    media.filled("filename", Optional, faults);
+                    media.any_string("filename", Optional, faults);
                 }
             }
         }
-        None => {}
     }
 }
 
@@ -147,27 +195,27 @@ pub(super) fn named_action(action: &Place<'_>, name: &'static str, faults: &mut 
 fn reply_buttons(action: &Place<'_>, reply_name: &'static str, most: usize, faults: &mut Faults) {
     let Some(list) = action.list("buttons", Required, 1..=most, faults) else { return };
     let places = list.objects(faults);
-    let mut ids: Vec<Cow<'_, str>> = Vec::new();
-    let mut titles: Vec<Cow<'_, str>> = Vec::new();
+    let mut ids: Vec<String> = Vec::with_capacity(places.len());
+    let mut titles: Vec<String> = Vec::with_capacity(places.len());
     for button in &places {
         button.word("type", Required, &[reply_name], faults);
         let Some(reply) = button.object(reply_name, Required, faults) else { continue };
         if let Some(id) = reply.string("id", Required, 1..=BUTTON_ID_CHARS_MAX, faults) {
-            let id = id.text();
+            let id = id.text().into_owned();
             if id.starts_with(char::is_whitespace) || id.ends_with(char::is_whitespace) {
                 reply.fault("id", "must not begin or end with white space", faults);
             }
             if list.sound && ids.contains(&id) {
                 reply.fault("id", "must differ from the ids of the other buttons", faults);
             }
-            ids.push(Cow::Owned(id.into_owned()));
+            ids.push(id);
         }
         if let Some(title) = reply.string("title", Required, 1..=LABEL_CHARS_MAX, faults) {
-            let title = title.text();
+            let title = title.text().into_owned();
             if list.sound && titles.contains(&title) {
                 reply.fault("title", "must differ from the titles of the other buttons", faults);
             }
-            titles.push(Cow::Owned(title.into_owned()));
+            titles.push(title);
         }
     }
 }
@@ -255,13 +303,13 @@ fn carousel(action: &Place<'_>, faults: &mut Faults) {
     let Some(cards) = action.list("cards", Required, 2..=CARDS_MAX, faults) else { return };
     for card in cards.objects(faults) {
         card.integer("card_index", Required, 0..=9, faults);
+        // Cards of links and products name their type, cards of quick replies have none.
         let kind = card.any_string("type", Optional, faults).map(|kind| kind.text());
-        if let Some(header) = card.object("header", if kind.as_deref() == Some("product") { Optional } else { Required }, faults) {
-            header_fields(
-                &header,
-                if kind.as_deref() == Some("product") { &["image", "video", "product"] } else { &["image", "video"] },
-                faults,
-            );
+        let is_product = kind.as_deref() == Some("product");
+        let (need, kinds): (Need, &[&str]) =
+            if is_product { (Optional, &["image", "video", "product"]) } else { (Required, &["image", "video"]) };
+        if let Some(header) = card.object("header", need, faults) {
+            header_fields(&header, kinds, faults);
         }
         if let Some(body) = card.object("body", Optional, faults)
             && let Some(text) = body.string("text", Required, 1..=CARD_BODY_CHARS_MAX, faults)
@@ -270,7 +318,7 @@ fn carousel(action: &Place<'_>, faults: &mut Faults) {
             body.fault("text", format!("must have at most {CARD_LINE_BREAKS_MAX} line breaks"), faults);
         }
         let Some(card_action) = card.object("action", Required, faults) else { continue };
-        if kind.as_deref() == Some("product") {
+        if is_product {
             commerce::product(&card_action, faults);
         } else if card_action.has("buttons") {
             reply_buttons(&card_action, "quick_reply", BUTTONS_MAX, faults);

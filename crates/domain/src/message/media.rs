@@ -1,7 +1,7 @@
 //! Media: an uploaded one by `id`, or one that Meta fetches by `link`. We never fetch a link
 //! ourselves (contract §3.1), so only its shape is looked at.
 
-use super::place::{Faults, Optional, Place, Required};
+use super::place::{Faults, Need, Optional, Place, Required};
 
 /// Longest caption (meta-cloud-api §1.3).
 const CAPTION_CHARS_MAX: usize = 1024;
@@ -22,7 +22,7 @@ pub(super) fn check(media: &Place<'_>, caption: Caption, faults: &mut Faults) {
         _ => {}
     }
     media.filled("id", Optional, faults);
-    link(media, "link", super::place::Need::Optional, faults);
+    link(media, "link", Optional, faults);
     match caption {
         Caption::Allowed => {
             media.string("caption", Optional, 0..=CAPTION_CHARS_MAX, faults);
@@ -39,7 +39,7 @@ pub(super) fn check_message(root: &Place<'_>, kind: &'static str, faults: &mut F
     check(&media, caption, faults);
     match kind {
         "document" => {
-            media.filled("filename", Optional, faults);
+            media.any_string("filename", Optional, faults);
         }
         "audio" => media.boolean("voice", Optional, faults),
         _ => {}
@@ -47,7 +47,7 @@ pub(super) fn check_message(root: &Place<'_>, kind: &'static str, faults: &mut F
 }
 
 /// A field that must be an absolute http or https URL.
-pub(super) fn link(place: &Place<'_>, name: &str, need: super::place::Need, faults: &mut Faults) {
+pub(super) fn link(place: &Place<'_>, name: &str, need: Need, faults: &mut Faults) {
     if let Some(value) = place.filled(name, need, faults)
         && !is_web_url(&value.text())
     {

@@ -21,10 +21,13 @@ mod template_fields;
 pub mod template_use;
 mod value;
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::refusal::Refusal;
 use crate::send::{Category, MessageKind, MetaEndpoint};
+use interactive::InteractiveKind;
 use outgoing::{CALLBACK_MEMBER, CallbackPlace, Splices};
 use place::{Faults, Optional, Place, Required, one_of};
 pub use recipient::{Bsuid, PhoneNumber, Recipient};
@@ -38,7 +41,7 @@ pub const CALLBACK_DATA_CHARS_MAX: usize = 512;
 const DIRECT_SEND_TEXT_CHARS_MAX: usize = 1024;
 
 /// A message that was read and found well-formed; see [`parse`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewMessage {
     body: Bytes,
     content: Content,
@@ -51,7 +54,7 @@ pub struct NewMessage {
 }
 
 /// What the types differ in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Content {
     Plain(MessageKind),
     Interactive(InteractiveKind),
@@ -150,6 +153,18 @@ impl NewMessage {
     }
 }
 
+/// Says what it is, never what it says or to whom: a message may end up in a log.
+impl fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewMessage")
+            .field("kind", &self.kind())
+            .field("interactive_type", &self.interactive_type())
+            .field("category", &self.category)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The byte order mark that some editors put before UTF-8.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -182,7 +197,7 @@ fn read(root: &Place<'_>, endpoint: MetaEndpoint, faults: &mut Faults) -> Option
     if let Some(context) = root.object("context", Optional, faults) {
         context.filled("message_id", Required, faults);
     }
-    root.filled("recipient_identity_key_hash", Optional, faults);
+    root.any_string("recipient_identity_key_hash", Optional, faults);
     let callback_data = root.string(CALLBACK_MEMBER, Optional, 0..=CALLBACK_DATA_CHARS_MAX, faults).map(|value| value.text().into());
     let content = content(root, kind?, category, faults);
     Some(NewMessage {
@@ -334,54 +349,6 @@ fn callback_place(root: &Place<'_>) -> CallbackPlace {
         last_end = value.span().end;
     }
     CallbackPlace::Appended(last_end)
-}
-
-/// Declares the interactive types with Meta's spelling.
-macro_rules! interactive_kinds {
-    ($($variant:ident $text:literal,)*) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum InteractiveKind { $($variant,)* }
-
-        impl InteractiveKind {
-            const ALL: &'static [InteractiveKind] = &[$(InteractiveKind::$variant),*];
-
-            fn as_str(self) -> &'static str {
-                match self { $(InteractiveKind::$variant => $text,)* }
-            }
-
-            fn parse(text: &str) -> Option<InteractiveKind> {
-                match text { $($text => Some(InteractiveKind::$variant),)* _ => None }
-            }
-        }
-    };
-}
-
-interactive_kinds! {
-    Button "button",
-    List "list",
-    CtaUrl "cta_url",
-    Flow "flow",
-    Product "product",
-    ProductList "product_list",
-    CatalogMessage "catalog_message",
-    LocationRequestMessage "location_request_message",
-    AddressMessage "address_message",
-    VoiceCall "voice_call",
-    CallPermissionRequest "call_permission_request",
-    // Meta's pages and its open-source clients name this one differently; Meta decides.
-    ContactRequest "contact_request",
-    RequestContactInfo "request_contact_info",
-    Carousel "carousel",
-    OrderDetails "order_details",
-    OrderStatus "order_status",
-    Mixed "mixed",
-}
-
-impl InteractiveKind {
-    /// Whether it can go out with `category` (meta-cloud-api §1.9).
-    fn goes_by_direct_send(self) -> bool {
-        matches!(self, InteractiveKind::Button | InteractiveKind::CtaUrl | InteractiveKind::Mixed | InteractiveKind::VoiceCall)
-    }
 }
 
 #[cfg(test)]

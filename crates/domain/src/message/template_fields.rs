@@ -5,7 +5,7 @@
 //! variables, which medium, which button) is left to the template check, whose answer is GW_001.
 
 use super::media::{self, Caption};
-use super::place::{Faults, List, Optional, Place, Required, char_count};
+use super::place::{Faults, List, Optional, Place, Required, char_count, one_of};
 use super::template_use::{ButtonKind, ButtonUse, CardUse, ComponentKind, ComponentUse, ParameterKind, ParameterUse, TemplateUse};
 use super::value::Value;
 use super::{commerce, plain};
@@ -226,7 +226,7 @@ fn word<T: Copy + PartialEq>(
     let word = parse(&text).filter(|word| known.contains(word));
     if word.is_none() {
         let words: Vec<&str> = known.iter().map(|one| spelled(*one)).collect();
-        place.fault(name, super::place::one_of(&words), faults);
+        place.fault(name, one_of(&words), faults);
     }
     word
 }
