@@ -156,6 +156,8 @@ pub enum NotSentCause {
     NumberPaused,
     /// The gateway was told to stop before it sent.
     Draining,
+    /// The ledger took so long that the caller had been answered before anything was sent.
+    TooLate,
 }
 
 /// Why the outcome of a send is unknown (GW_003).

@@ -3,9 +3,22 @@
 //! Knows no web framework and no SQL. Time, chance and the network come in through [`clock`],
 //! [`entropy`] and [`transport`], so that a test can hold all three.
 
+pub mod caller;
 pub mod clock;
+pub mod control;
+pub mod directory;
 pub mod entropy;
+mod gateway;
 pub mod graph;
 pub mod keys;
+pub mod limits;
+pub mod metrics;
+pub mod rates;
+pub mod secret;
+pub mod send;
+pub mod settings;
+pub mod templates;
 pub mod transport;
 pub mod vault;
+
+pub use gateway::{Engine, Parts, StartError};

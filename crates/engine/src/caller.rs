@@ -1,0 +1,67 @@
+//! Who is calling: from a presented key to a caller, without asking the store.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use turnpike_domain::api_key::ApiKeyText;
+use turnpike_domain::refusal::{LimitKind, NotAllowed, Refusal};
+use turnpike_domain::send::Mode;
+
+use crate::Engine;
+use crate::directory::App;
+use crate::keys::{FoundKey, Scopes};
+
+/// A valid key and the application that it speaks for.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The key and what it may do.
+    pub key: FoundKey,
+    /// Its application.
+    pub app: Arc<App>,
+}
+
+impl Caller {
+    /// Live or sandbox.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.key.mode
+    }
+
+    /// Refuses a key that lacks a scope (AUTH_006 `scope`).
+    ///
+    /// # Errors
+    /// [`Refusal::NotAllowed`].
+    pub fn needs(&self, scope: Scopes) -> Result<(), Refusal> {
+        if self.key.policy.scopes.contains(scope) { Ok(()) } else { Err(Refusal::NotAllowed(NotAllowed::Scope)) }
+    }
+}
+
+impl Engine {
+    /// The caller that presents `key` from `address` (`None` over a local socket).
+    ///
+    /// Junk is refused by its checksum, wrong keys are counted per address (20 a second, contract
+    /// §3.2), and revocation takes effect at once, since the table in memory is what revocation
+    /// changes.
+    ///
+    /// # Errors
+    /// AUTH_001, AUTH_006 (address list), RATE_001 `address`.
+    pub fn authenticate(&self, key: &str, address: Option<IpAddr>) -> Result<Caller, Refusal> {
+        let found = ApiKeyText::parse(key).and_then(|presented| self.keys.find(&presented.digest(self.vault.pepper()).0, self.clock.now()));
+        let Some(found) = found else { return Err(self.wrong_key(address)) };
+        let Some(app) = self.directory.application(found.application) else { return Err(Refusal::KeyRecordUnreadable) };
+        if let (Some(address), Some(_)) = (address, found.policy.allowed_ips.as_ref())
+            && !found.policy.allows_ip(address)
+        {
+            return Err(Refusal::NotAllowed(NotAllowed::Address));
+        }
+        Ok(Caller { key: found, app })
+    }
+
+    fn wrong_key(&self, address: Option<IpAddr>) -> Refusal {
+        self.metrics.wrong_keys.inc();
+        match address.map(|address| self.limits.take_wrong_key(address, self.tick())) {
+            Some(Err(limited)) => Refusal::Limited { limit: LimitKind::Address, retry_after_ms: limited.retry_after_ms },
+            _ => Refusal::UnknownKey,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Messages in an operator's hands: unknown outcomes resolved with a reason.
+
+use bytes::Bytes;
+use turnpike_domain::ledger::Resolution;
+use turnpike_domain::refusal::FieldFault;
+use turnpike_store::messages::{Evidence, MessageRecord, Resolve, Settled};
+
+use super::ControlFault;
+use super::money::reason_faults;
+use crate::Engine;
+use crate::send::stored::{Answer, Content};
+use crate::vault::Purpose;
+
+/// How an operator resolves an unknown outcome.
+#[derive(Clone, Debug)]
+pub struct ResolveOrder {
+    /// What it was after all: accepted, failed or presumed not sent.
+    pub resolution: Resolution,
+    /// Meta's id, where the operator found it.
+    pub wamid: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+}
+
+impl Engine {
+    /// Resolves an unknown outcome: the money follows in the same commit, once.
+    ///
+    /// # Errors
+    /// Fields, or a message whose outcome is not unknown.
+    pub async fn resolve_message(&self, record: &MessageRecord, order: ResolveOrder) -> Result<(), ControlFault> {
+        let mut faults = reason_faults(&order.reason, true);
+        if order.wamid.as_ref().is_some_and(|wamid| !wamid.starts_with("wamid.") || wamid.len() > 512) {
+            faults.push(FieldFault::new("wamid", "must be Meta's id of the message: wamid.…"));
+        }
+        if order.wamid.is_some() && order.resolution != Resolution::Accepted {
+            faults.push(FieldFault::new("wamid", "goes only with an accepted message"));
+        }
+        if !faults.is_empty() {
+            return Err(ControlFault::Fields(faults));
+        }
+        let answer = order.wamid.as_deref().map(|wamid| self.accepted_answer(record, wamid)).unwrap_or_default();
+        let resolve = Resolve {
+            organization: record.organization,
+            message: record.key,
+            at: self.clock.now(),
+            resolution: order.resolution,
+            evidence: Evidence::Operator,
+            reason: format!("{}: {}", order.actor, order.reason),
+            wamid: order.wamid.as_deref().map(|wamid| self.wamid_hash(wamid)),
+            answer,
+        };
+        match self.store.resolve(vec![resolve]).await?.pop() {
+            Some(Settled::Done) => Ok(()),
+            Some(Settled::NotFound) | None => Err(ControlFault::NotFound("message")),
+            Some(Settled::Already { .. } | Settled::NotUnknown) => {
+                Err(ControlFault::rule("the outcome of this message is not unknown, so there is nothing to resolve"))
+            }
+        }
+    }
+
+    /// The answer that Meta would have given, from what the operator found.
+    fn accepted_answer(&self, record: &MessageRecord, wamid: &str) -> Vec<u8> {
+        let recipient = record
+            .content
+            .as_deref()
+            .and_then(|sealed| self.vault.open(Purpose::Content, record.organization, &[], sealed).ok())
+            .and_then(|bytes| Content::decode(&bytes))
+            .map(|content| content.recipient);
+        let contacts = recipient.map(|to| vec![serde_json::json!({"input": to, "wa_id": to})]).unwrap_or_default();
+        let data = serde_json::json!({"messaging_product": "whatsapp", "contacts": contacts, "messages": [{"id": wamid}]});
+        let answer = Answer::Accepted(Bytes::from(data.to_string()));
+        self.vault.seal(Purpose::Answer, record.organization, &record.key.0.to_be_bytes(), &answer.encode(), &*self.entropy)
+    }
+}

@@ -1,0 +1,103 @@
+//! The way of a send: from a caller's bytes to Meta's answer, with the money exact.
+//!
+//! The order is contract §3.2's, and a refused request never reaches a later step: caller →
+//! idempotency → the key's windows → fields → template and policy → the number's ceiling and the
+//! pair → price and the one durable commit → Meta → the outcome's commit → the answer.
+//!
+//! Up to the commit everything runs in the caller's own future and costs nothing to drop. From the
+//! commit on the work belongs to a tracked task ([`owned`]) that nobody can cancel: not the caller
+//! who hangs up, not the deadline, not SIGTERM.
+
+mod checks;
+mod identity;
+mod owned;
+mod recall;
+pub mod request;
+pub mod stored;
+pub mod view;
+
+use std::sync::Arc;
+
+use turnpike_domain::refusal::Refusal;
+use turnpike_domain::send::{MessageKind, Mode};
+
+pub use request::{Billing, Checked, Reply, SendFlags, SendRequest, Sent, Trace};
+
+use crate::Engine;
+use crate::caller::Caller;
+use crate::keys::Scopes;
+use checks::Ready;
+use identity::Identity;
+use owned::Taken;
+
+impl Engine {
+    /// Sends one message, or says why not. The answer follows the commit that it reports.
+    pub async fn send(self: &Arc<Self>, caller: &Caller, request: SendRequest) -> Reply {
+        let mode = effective_mode(caller, &request);
+        match self.begin(caller, request, mode).await {
+            Ok(reply) => reply,
+            Err(refusal) => {
+                self.metrics.refused(&refusal);
+                Reply::refused(refusal, mode)
+            }
+        }
+    }
+
+    /// Steps 1 to 8 without the commit (contract §3.3, `/check`): nothing is held, stored or sent.
+    ///
+    /// # Errors
+    /// What the send would be refused with.
+    pub async fn check(self: &Arc<Self>, caller: &Caller, request: SendRequest) -> Result<Checked, Refusal> {
+        let mode = effective_mode(caller, &request);
+        caller.needs(Scopes::SEND)?;
+        caller.app.may_send(caller.mode()).map_err(Refusal::NotAllowed)?;
+        let _slot = self.take_slot(caller)?;
+        match self.make_ready(caller, &request, mode).await? {
+            Ready::Mark(_) => Err(Refusal::Fields(vec![turnpike_domain::refusal::FieldFault::new(
+                "status",
+                "a read mark has no price and cannot be checked; send it instead",
+            )])),
+            Ready::Send(ready) => {
+                if let Some(number) = self.take_number_and_pair(caller, &ready, mode)? {
+                    number.give_back();
+                }
+                self.is_covered(caller, &ready, mode).await?;
+                Ok(Checked {
+                    valid: true,
+                    kind: ready.message.kind(),
+                    billing: ready.billing(&caller.app),
+                    template: (ready.message.kind() == MessageKind::Template).then_some(ready.template_check),
+                })
+            }
+        }
+    }
+
+    async fn begin(self: &Arc<Self>, caller: &Caller, request: SendRequest, mode: Mode) -> Result<Reply, Refusal> {
+        caller.needs(Scopes::SEND)?;
+        caller.app.may_send(caller.mode()).map_err(Refusal::NotAllowed)?;
+        let identity = Identity::of(self, caller, &request)?;
+        if let Some(reply) = self.recall(caller, &identity).await? {
+            return Ok(reply);
+        }
+        let slot = self.take_slot(caller)?;
+        // Its windows stay taken whatever follows; its place in the day comes back by itself unless
+        // a message is born.
+        match self.make_ready(caller, &request, mode).await? {
+            Ready::Mark(message) => self.mark(caller, message, mode, request.trace, slot).await,
+            Ready::Send(ready) => {
+                let number = self.take_number_and_pair(caller, &ready, mode)?;
+                let spend = self.reserve_spend(caller, &ready)?;
+                let taken = Taken { slot, number, spend };
+                self.send_owned(caller, *ready, identity, mode, request.trace, taken).await
+            }
+        }
+    }
+}
+
+/// `is_fake` wins over a sandbox key (contract §3.3).
+fn effective_mode(caller: &Caller, request: &SendRequest) -> Mode {
+    match &request.flags {
+        Ok(flags) if flags.is_fake => Mode::Fake,
+        _ => caller.mode(),
+    }
+}

@@ -1,0 +1,403 @@
+//! The part of a send that nobody can cancel: from the admission's commit to the outcome's.
+//!
+//! | what happens | the message | the money | the caller hears |
+//! | --- | --- | --- | --- |
+//! | the commit fails | none | none | BILL_002 |
+//! | the commit takes longer than we may answer in | not sent | released | BILL_002, before |
+//! | Meta answers with a wamid | accepted | base captured | 200 |
+//! | Meta refuses | refused | released | GW_001 |
+//! | no byte left | not sent | released | GW_002 |
+//! | anything else | unknown | held | GW_003 |
+//! | Meta answers after the caller heard GW_003 | resolved by the late answer | as the answer says | – |
+//! | the process dies | unknown at the next start | held | a cut connection |
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use turnpike_domain::ids::{MessageId, MessageKey};
+use turnpike_domain::ledger::{OutcomeKind, Resolution};
+use turnpike_domain::message::NewMessage;
+use turnpike_domain::refusal::{NotSentCause, Refusal, UnknownCause};
+use turnpike_domain::send::{MessageKind, Mode};
+use turnpike_store::ledger::{MoveWallet, WalletMovement};
+use turnpike_store::messages::{Admission, Admit, Evidence, Outcome, Resolve};
+
+use super::checks::ReadySend;
+use super::identity::Identity;
+use super::request::{Billing, Reply, Sent, Trace};
+use super::stored::{Answer, Content, restore_input};
+use crate::Engine;
+use crate::caller::Caller;
+use crate::directory::App;
+use crate::graph::GraphOutcome;
+use crate::limits::{KeySlot, NumberSlot, SpendGuard};
+use crate::vault::Purpose;
+
+/// Where an owned send stands towards the caller who waits for it.
+#[derive(Default)]
+struct Progress {
+    /// One of the constants below; moves once.
+    turn: AtomicU8,
+    admitted: OnceLock<MessageId>,
+}
+
+/// Nobody decided yet.
+const WAITING: u8 = 0;
+/// The task sends; the caller may still leave, the send will not.
+const SENDING: u8 = 1;
+/// The caller was told that nothing was sent; the task must not send.
+const TOLD_NO: u8 = 2;
+
+impl Progress {
+    fn turn_to(&self, turn: u8) -> bool {
+        self.turn.compare_exchange(WAITING, turn, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// A send on its way, owned by its task.
+struct Job {
+    engine: Arc<Engine>,
+    app: Arc<App>,
+    caller: Caller,
+    message: NewMessage,
+    endpoint: turnpike_domain::send::MetaEndpoint,
+    billing: Billing,
+    mode: Mode,
+    trace: Trace,
+    salt: [u8; 12],
+    progress: Arc<Progress>,
+    reply: Option<oneshot::Sender<Reply>>,
+    taken: Taken,
+}
+
+/// What a send took of the limits. The slot is a send in flight until it is dropped; day and spend
+/// come back by themselves unless the message is admitted.
+pub(super) struct Taken {
+    pub slot: KeySlot,
+    pub number: Option<NumberSlot>,
+    pub spend: Option<SpendGuard>,
+}
+
+impl Taken {
+    fn admitted(&mut self) {
+        self.slot.became_message();
+        if let Some(spend) = self.spend.take() {
+            spend.spent();
+        }
+    }
+
+    /// Nothing goes to Meta: its number and this pair are free again.
+    fn not_for_meta(&mut self) {
+        if let Some(number) = self.number.take() {
+            number.give_back();
+        }
+    }
+}
+
+impl Engine {
+    /// Hands a ready send to its task and waits for the answer, at most as long as we may.
+    pub(super) async fn send_owned(
+        self: &Arc<Self>,
+        caller: &Caller,
+        ready: ReadySend,
+        identity: Identity,
+        mode: Mode,
+        trace: Trace,
+        taken: Taken,
+    ) -> Result<Reply, Refusal> {
+        let progress = Arc::new(Progress::default());
+        let (reply, answer) = oneshot::channel();
+        let mut salt = [0u8; 12];
+        self.entropy.fill(&mut salt);
+        let admit = self.admission(caller, &ready, &identity, mode, salt);
+        let billing = ready.billing(&caller.app);
+        let job = Job {
+            engine: Arc::clone(self),
+            app: Arc::clone(&caller.app),
+            caller: caller.clone(),
+            endpoint: ready.endpoint,
+            message: ready.message,
+            billing,
+            mode,
+            trace,
+            salt,
+            progress: Arc::clone(&progress),
+            reply: Some(reply),
+            taken,
+        };
+        self.tasks.spawn(job.carry(admit));
+        match tokio::time::timeout(self.settings.reply_within, answer).await {
+            Ok(Ok(reply)) => Ok(reply),
+            // The task ended without an answer: it panicked. What it held is found at the next start.
+            Ok(Err(_)) => Err(self.unanswered(&progress)),
+            Err(_) if progress.turn_to(TOLD_NO) => Err(Refusal::LedgerUnreachable),
+            Err(_) => Err(self.unanswered(&progress)),
+        }
+    }
+
+    fn unanswered(&self, progress: &Progress) -> Refusal {
+        match progress.admitted.get() {
+            Some(message) => Refusal::OutcomeUnknown { message: *message, cause: None, presumed_not_sent: false },
+            None => Refusal::Bug,
+        }
+    }
+
+    fn admission(&self, caller: &Caller, ready: &ReadySend, identity: &Identity, mode: Mode, salt: [u8; 12]) -> Admit {
+        let now = self.clock.now();
+        let recipient = ready.message.recipient().map_or("", |recipient| recipient.as_str());
+        let keeps_body = caller.app.row.body_retention_days > 0 && !ready.is_authentication;
+        let content = Content::encode(recipient, ready.message.callback_data(), keeps_body.then_some(ready.message.body().as_ref()));
+        let organization = caller.app.organization.key;
+        Admit {
+            organization,
+            application: caller.key.application,
+            api_key: caller.key.key,
+            at: now,
+            mode,
+            kind: ready.message.kind(),
+            endpoint: ready.endpoint,
+            price: ready.pinned.clone(),
+            idempotency: identity.idempotency,
+            fingerprint: identity.fingerprint,
+            likely_repeat_since: (identity.idempotency.is_none() && !identity.allow_duplicate && mode != Mode::Fake)
+                .then(|| now.plus_ms(-i64::try_from(self.settings.likely_repeat.as_millis()).unwrap_or(0))),
+            recipient: ready.recipient_hash,
+            content: self.vault.seal(Purpose::Content, organization, &[], &content, &*self.entropy),
+            token_salt: salt,
+            counts_today: caller.key.policy.counts_today(),
+        }
+    }
+}
+
+impl Job {
+    async fn carry(mut self, admit: Admit) {
+        let Some((key, id)) = self.admit(admit).await else { return };
+        self.taken.admitted();
+        // A set cell would mean that this job was admitted twice, which `carry` does not do.
+        let _ = self.progress.admitted.set(id);
+        self.engine.metrics.admitted(self.mode);
+        if self.mode == Mode::Fake {
+            return self.answer_fake(key, id).await;
+        }
+        if !self.progress.turn_to(SENDING) {
+            self.settle(key, OutcomeKind::NotSent, None, &Answer::NotSent(NotSentCause::TooLate), None).await;
+            return;
+        }
+        self.forward(key, id).await;
+    }
+
+    /// The admission's commit. `None` where there is nothing to send: the caller has its answer.
+    async fn admit(&mut self, admit: Admit) -> Option<(MessageKey, MessageId)> {
+        let retry = (self.mode == Mode::Sandbox).then(|| admit.clone());
+        let mut admission = self.admit_once(admit).await?;
+        if let (Admission::InsufficientFunds { .. }, Some(again)) = (&admission, retry) {
+            // The play wallet is refilled on demand (contract §5).
+            self.refill_play_wallet().await;
+            admission = self.admit_once(again).await?;
+        }
+        if let Admission::New { key, id } = admission {
+            return Some((key, id));
+        }
+        self.taken.not_for_meta();
+        let refusal = match admission {
+            Admission::New { .. } => return None,
+            Admission::Replayed { key } => {
+                // A replay takes nothing of the key's windows (contract §3.2).
+                self.taken.slot.give_back_window();
+                let reply = self.engine.reply_of_key(&self.caller, key).await;
+                self.answer(reply);
+                return None;
+            }
+            Admission::InFlight { .. } => Refusal::InFlight,
+            Admission::KeyReused => Refusal::KeyReused,
+            Admission::LikelyRepeat { id, .. } => {
+                self.answer(Reply::Refused {
+                    refusal: Refusal::OutcomeUnknown { message: id, cause: None, presumed_not_sent: false },
+                    message: Some(id),
+                    replayed: true,
+                    mode: self.mode,
+                });
+                return None;
+            }
+            Admission::InsufficientFunds { available } => self.engine.insufficient(&self.caller, &self.billing, available),
+            Admission::NoWallet => Refusal::Bug,
+        };
+        self.engine.metrics.refused(&refusal);
+        self.answer(Reply::refused(refusal, self.mode));
+        None
+    }
+
+    async fn admit_once(&mut self, admit: Admit) -> Option<Admission> {
+        match self.engine.store.admit(vec![admit]).await {
+            Ok(mut admissions) => admissions.pop(),
+            Err(error) => {
+                tracing::error!(error = %error, "admitting a message");
+                self.answer(Reply::refused(Refusal::LedgerUnreachable, self.mode));
+                None
+            }
+        }
+    }
+
+    async fn refill_play_wallet(&self) {
+        let now = self.engine.clock.now();
+        let refill = MoveWallet {
+            id: self.engine.uuid(now),
+            organization: self.app.organization.key,
+            mode: Mode::Sandbox,
+            movement: WalletMovement::TopUp,
+            amount: self.engine.settings.sandbox_refill,
+            reason: "play money, refilled on demand".to_owned(),
+            actor: "gateway".to_owned(),
+            at: now,
+        };
+        if let Err(error) = self.engine.store.move_wallet(refill).await {
+            tracing::warn!(error = %error, "refilling a play wallet");
+        }
+    }
+
+    /// To Meta and back. The outcome is committed before anybody hears of it.
+    async fn forward(&mut self, key: MessageKey, id: MessageId) {
+        let Some(link) = self.app.link(self.mode).cloned() else {
+            self.conclude(key, id, GraphOutcome::NotSent { cause: NotSentCause::NumberPaused, retry_after_ms: None }).await;
+            return;
+        };
+        let engine = Arc::clone(&self.engine);
+        let token = engine.cipher.attempt_token(key, 1, &self.salt);
+        let body = Bytes::from(self.message.outgoing(&token));
+        let trace = self.trace.clone();
+        let mut sending = std::pin::pin!(engine.graph.send_message(&link, self.endpoint, body, &trace));
+        match tokio::time::timeout(engine.settings.answer_wait, &mut sending).await {
+            Ok(outcome) => self.conclude(key, id, outcome).await,
+            Err(_) => {
+                self.conclude(key, id, GraphOutcome::Unknown { cause: UnknownCause::Timeout }).await;
+                // The socket is kept: a late answer is the best evidence there is.
+                let late = sending.await;
+                self.resolve_late(key, late).await;
+            }
+        }
+    }
+
+    async fn conclude(&mut self, key: MessageKey, id: MessageId, outcome: GraphOutcome) {
+        self.engine.learn(&self.app, self.mode, &self.message, &outcome);
+        let (kind, code, answer, wamid) = match outcome {
+            GraphOutcome::Accepted { wamid, body } => {
+                let recipient = self.message.recipient().map_or("", |recipient| recipient.as_str());
+                (OutcomeKind::Accepted, None, Answer::Accepted(restore_input(body, recipient)), Some(wamid))
+            }
+            GraphOutcome::Refused { refusal, .. } => {
+                let kind = if refusal.retryable { OutcomeKind::RefusedRetryable } else { OutcomeKind::Refused };
+                (kind, Some(refusal.code), Answer::Refused(Box::new(refusal)), None)
+            }
+            GraphOutcome::NotSent { cause, .. } => (OutcomeKind::NotSent, None, Answer::NotSent(cause), None),
+            GraphOutcome::Unknown { cause } => (OutcomeKind::Unknown, None, Answer::Unknown(cause), None),
+        };
+        if !self.settle(key, kind, code, &answer, wamid.as_deref()).await {
+            // Meta may have it, our store does not say so yet: the money stays held, and the
+            // caller hears what is true (reliability §c1, step 9).
+            let refusal = Refusal::OutcomeUnknown { message: id, cause: None, presumed_not_sent: false };
+            self.answer(Reply::Refused { refusal, message: Some(id), replayed: false, mode: self.mode });
+            return;
+        }
+        let reply = match answer {
+            Answer::Accepted(data) => {
+                Reply::Sent(Sent { message: id, data, billing: self.billing.clone(), mode: self.mode, replayed: false })
+            }
+            Answer::Refused(refusal) => self.refuse(id, Refusal::MetaRefused(refusal)),
+            Answer::NotSent(cause) => self.refuse(id, Refusal::NotSent { cause, retry_after_ms: None }),
+            Answer::Unknown(cause) => {
+                self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: Some(cause), presumed_not_sent: false })
+            }
+        };
+        self.answer(reply);
+    }
+
+    fn refuse(&self, id: MessageId, refusal: Refusal) -> Reply {
+        self.engine.metrics.refused(&refusal);
+        Reply::Refused { refusal, message: Some(id), replayed: false, mode: self.mode }
+    }
+
+    async fn answer_fake(&mut self, key: MessageKey, id: MessageId) {
+        let wamid = self.engine.fake_wamid();
+        let recipient = self.message.recipient().map_or("", |recipient| recipient.as_str());
+        let data = Bytes::from(fake_answer(recipient, &wamid, self.message.kind()));
+        if self.settle(key, OutcomeKind::Accepted, None, &Answer::Accepted(data.clone()), Some(&wamid)).await {
+            self.answer(Reply::Sent(Sent { message: id, data, billing: self.billing.clone(), mode: Mode::Fake, replayed: false }));
+        } else {
+            self.answer(Reply::refused(Refusal::LedgerUnreachable, Mode::Fake));
+        }
+    }
+
+    /// The outcome's commit, tried until the caller's time is over. False where it never took.
+    async fn settle(&self, key: MessageKey, kind: OutcomeKind, code: Option<i64>, answer: &Answer, wamid: Option<&str>) -> bool {
+        let organization = self.app.organization.key;
+        let outcome = Outcome {
+            organization,
+            message: key,
+            at: self.engine.clock.now(),
+            kind,
+            meta_code: code,
+            wamid: wamid.map(|wamid| self.engine.wamid_hash(wamid)),
+            answer: self.engine.vault.seal(Purpose::Answer, organization, &key.0.to_be_bytes(), &answer.encode(), &*self.engine.entropy),
+        };
+        let mut wait = FIRST_SETTLE_RETRY;
+        for _ in 0..SETTLE_TRIES {
+            match self.engine.store.settle(vec![outcome.clone()]).await {
+                Ok(_) => return true,
+                Err(error) => {
+                    tracing::error!(error = %error, outcome = ?kind, "settling a message; its money stays held");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+            }
+        }
+        false
+    }
+
+    async fn resolve_late(&self, key: MessageKey, late: GraphOutcome) {
+        let (resolution, answer, wamid) = match late {
+            GraphOutcome::Accepted { wamid, body } => {
+                let recipient = self.message.recipient().map_or("", |recipient| recipient.as_str());
+                (Resolution::Accepted, Answer::Accepted(restore_input(body, recipient)), Some(wamid))
+            }
+            GraphOutcome::Refused { refusal, .. } => (Resolution::Refused, Answer::Refused(Box::new(refusal)), None),
+            GraphOutcome::NotSent { cause, .. } => (Resolution::PresumedNotSent, Answer::NotSent(cause), None),
+            GraphOutcome::Unknown { .. } => return,
+        };
+        let organization = self.app.organization.key;
+        let resolve = Resolve {
+            organization,
+            message: key,
+            at: self.engine.clock.now(),
+            resolution,
+            evidence: Evidence::LateAnswer,
+            reason: "Meta answered after the caller had been told that the outcome is unknown".to_owned(),
+            wamid: wamid.as_deref().map(|wamid| self.engine.wamid_hash(wamid)),
+            answer: self.engine.vault.seal(Purpose::Answer, organization, &key.0.to_be_bytes(), &answer.encode(), &*self.engine.entropy),
+        };
+        if let Err(error) = self.engine.store.resolve(vec![resolve]).await {
+            tracing::error!(error = %error, "resolving a message by its late answer; it stays unknown");
+        }
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        if let Some(channel) = self.reply.take() {
+            // The caller may have hung up; the message went its way all the same.
+            let _ = channel.send(reply);
+        }
+    }
+}
+
+/// The first wait before an outcome's commit is tried again; it doubles.
+const FIRST_SETTLE_RETRY: std::time::Duration = std::time::Duration::from_millis(20);
+/// With doubling waits from 20 ms: about 2.5 s in all, far inside the caller's 25 s.
+const SETTLE_TRIES: u32 = 7;
+
+/// What `is_fake` answers: Meta's shape, the caller's own number.
+fn fake_answer(recipient: &str, wamid: &str, kind: MessageKind) -> String {
+    let status = if kind == MessageKind::Template { ",\"message_status\":\"accepted\"" } else { "" };
+    format!(
+        "{{\"messaging_product\":\"whatsapp\",\"contacts\":[{{\"input\":\"{recipient}\",\"wa_id\":\"{recipient}\"}}],\"messages\":[{{\"id\":\"{wamid}\"{status}}}]}}"
+    )
+}

@@ -1,0 +1,351 @@
+//! Look-ups: what happened to a message, what became of its money, and what to do now.
+
+use serde::Serialize;
+use turnpike_domain::ids::MessageId;
+use turnpike_domain::ledger::{Leg, LegState, OutcomeKind, Resolution};
+use turnpike_domain::money::{Currency, Micros};
+use turnpike_domain::refusal::{LimitKind, Refusal};
+use turnpike_domain::send::{MessageKind, MessageState, Mode};
+use turnpike_store::messages::{MessageRecord, Recalled};
+
+use super::request::Billing;
+use super::stored::{Answer, Content};
+use crate::Engine;
+use crate::caller::Caller;
+use crate::keys::Scopes;
+use crate::limits::Standing;
+use crate::vault::Purpose;
+
+/// A message as its owner sees it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageView {
+    /// Our id.
+    pub id: MessageId,
+    /// Meta's id, once known.
+    pub wamid: Option<String>,
+    /// `appId` of the application.
+    pub app_id: String,
+    /// Digits or BSUID, while kept.
+    pub to: Option<String>,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: MessageKind,
+    /// Live, sandbox or fake.
+    pub mode: Mode,
+    /// Where it stands.
+    pub state: MessageState,
+    /// What happened, oldest first.
+    pub timeline: Vec<TimelineEntry>,
+    /// Its price at admission.
+    pub price: Billing,
+    /// What became of the money, leg by leg.
+    pub money: Money,
+    /// Why it did not go out, in plain words, with what to do.
+    pub problem: Option<Problem>,
+    /// The caller's callback data, while kept.
+    pub biz_opaque_callback_data: Option<String>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineEntry {
+    /// When, RFC 3339.
+    pub at: String,
+    /// What, one of the states or a movement of money.
+    pub event: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// Both legs.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Money {
+    /// Our fee.
+    pub base: LegState,
+    /// Meta's fee.
+    pub meta: LegState,
+    /// Meta's fee where it bills the customer itself: reported, never held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub meta_reported: Option<Micros>,
+    /// Of both.
+    pub currency: Currency,
+}
+
+/// Why a message did not go out.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// Our code, `GW_001` …
+    pub code: &'static str,
+    /// Meta's code, where it is Meta's.
+    pub meta_code: Option<i64>,
+    /// Meta's words, or ours.
+    pub title: String,
+    /// More of them.
+    pub details: Option<String>,
+    /// What to do.
+    pub hint: String,
+    /// For Meta's support.
+    pub fbtrace_id: Option<String>,
+}
+
+/// What `/v1/wa/me` shows (contract §3.3).
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Me {
+    /// `appId`.
+    pub app_id: String,
+    /// Its name.
+    pub display_name: String,
+    /// `DRAFT`, `ACTIVATED`, `SUSPENDED`.
+    pub status: turnpike_store::applications::ApplicationStatus,
+    /// The sending number, digits.
+    pub phone_number: Option<String>,
+    /// Meta's id of it.
+    pub phone_number_id: Option<String>,
+    /// Why the number is paused, where Meta barred it.
+    pub paused: Option<turnpike_store::applications::Paused>,
+    /// Live or sandbox.
+    pub mode: Mode,
+    /// The key's scopes.
+    pub scopes: Vec<&'static str>,
+    /// Limits and what is left of them.
+    pub limits: Standing,
+    /// The wallet that this key spends from (scope `billing:read`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<MyBalance>,
+}
+
+/// A wallet, as an API key may see it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MyBalance {
+    /// Its currency.
+    pub currency: Currency,
+    /// What a new message may cost at most.
+    pub available: Micros,
+    /// What is reserved for messages under way.
+    pub held: Micros,
+}
+
+impl Engine {
+    /// A message of the caller's application by our id or by wamid. Another's is not found.
+    ///
+    /// # Errors
+    /// REQ_005 where there is none, AUTH_006, RATE_001, BILL_002.
+    pub async fn look_up(&self, caller: &Caller, id_or_wamid: &str) -> Result<MessageView, Refusal> {
+        self.begin_look_up(caller)?;
+        let organization = caller.app.organization.key;
+        let record = self.find_message(organization, id_or_wamid).await?;
+        // Another application of the same organization is another number: not this key's business.
+        let record = record.filter(|record| record.application == caller.key.application && same_world(caller.mode(), record.mode));
+        record.map(|record| self.view(&record)).ok_or(Refusal::NotFound)
+    }
+
+    /// A message by the Idempotency-Key that it was sent with; never sends.
+    ///
+    /// # Errors
+    /// As [`Engine::look_up`].
+    pub async fn look_up_by_key(&self, caller: &Caller, idempotency_key: &str) -> Result<MessageView, Refusal> {
+        self.begin_look_up(caller)?;
+        let hash = self.idempotency_hash(caller, idempotency_key);
+        let organization = caller.app.organization.key;
+        let recalled = self.store.recall(organization, caller.key.application, hash, None, self.clock.now()).await;
+        match recalled.map_err(|_| Refusal::LedgerUnreachable)? {
+            Recalled::Kept(record) => Ok(self.view(&record)),
+            Recalled::InFlight(key) => {
+                let record = self.store.message(organization, key).await.map_err(|_| Refusal::LedgerUnreachable)?;
+                record.map(|record| self.view(&record)).ok_or(Refusal::NotFound)
+            }
+            Recalled::Nothing | Recalled::KeyReused => Err(Refusal::NotFound),
+        }
+    }
+
+    /// The caller's own standing.
+    ///
+    /// # Errors
+    /// RATE_001, BILL_002.
+    pub async fn me(&self, caller: &Caller) -> Result<Me, Refusal> {
+        self.limits.take_lookup(caller.key.key, &caller.key.policy, self.tick())?;
+        let app = &caller.app;
+        let balance = if caller.key.policy.scopes.contains(Scopes::BILLING_READ) {
+            let balance = self.store.balance(app.organization.key, caller.mode()).await.map_err(|_| Refusal::LedgerUnreachable)?;
+            balance.map(|balance| MyBalance { currency: app.organization.currency, available: balance.available(), held: balance.held() })
+        } else {
+            None
+        };
+        Ok(Me {
+            app_id: app.row.app_id.clone(),
+            display_name: app.row.display_name.clone(),
+            status: app.row.status,
+            phone_number: app.row.phone_number.clone(),
+            phone_number_id: app.row.phone_number_id.clone(),
+            paused: app.row.paused.clone(),
+            mode: caller.mode(),
+            scopes: caller.key.policy.scopes.names(),
+            limits: self.standing(caller),
+            balance,
+        })
+    }
+
+    /// Limits of the caller's key and what is left of them, for headers.
+    #[must_use]
+    pub fn standing(&self, caller: &Caller) -> Standing {
+        self.limits.standing(caller.key.key, &caller.key.policy, self.tick(), self.clock.now())
+    }
+
+    fn begin_look_up(&self, caller: &Caller) -> Result<(), Refusal> {
+        caller.needs(Scopes::READ)?;
+        self.limits.take_lookup(caller.key.key, &caller.key.policy, self.tick()).map_err(|limited| {
+            debug_assert!(limited.limit != LimitKind::Address);
+            Refusal::from(limited)
+        })
+    }
+
+    /// A message of an organization by our id or by wamid.
+    ///
+    /// # Errors
+    /// BILL_002 where the store does not answer.
+    pub async fn find_message(
+        &self,
+        organization: turnpike_domain::ids::OrganizationId,
+        id_or_wamid: &str,
+    ) -> Result<Option<MessageRecord>, Refusal> {
+        if let Ok(id) = uuid::Uuid::try_parse(id_or_wamid) {
+            return self.store.message_by_id(organization, MessageId(id)).await.map_err(|_| Refusal::LedgerUnreachable);
+        }
+        let hash = self.wamid_hash(id_or_wamid);
+        let found = self.store.messages_by_wamid(organization, hash).await.map_err(|_| Refusal::LedgerUnreachable)?;
+        Ok(found.into_iter().find(|record| self.open_answer(record).and_then(|answer| answer.wamid()).as_deref() == Some(id_or_wamid)))
+    }
+
+    /// A stored message as people see it.
+    #[must_use]
+    pub fn view(&self, record: &MessageRecord) -> MessageView {
+        let content = record.content.as_deref().filter(|sealed| !sealed.is_empty()).and_then(|sealed| {
+            let bytes = self.vault.open(Purpose::Content, record.organization, &[], sealed).ok()?;
+            Content::decode(&bytes)
+        });
+        let answer = self.open_answer(record);
+        let app = self.directory.application(record.application);
+        let currency = app.as_ref().map_or(Currency::USD, |app| app.organization.currency);
+        MessageView {
+            id: record.id,
+            wamid: answer.as_ref().and_then(Answer::wamid),
+            app_id: app.map(|app| app.row.app_id.clone()).unwrap_or_default(),
+            to: content.as_ref().map(|content| content.recipient.clone()),
+            kind: record.kind,
+            mode: record.mode,
+            state: state_of(record),
+            timeline: timeline(record),
+            price: Billing {
+                base_fee: record.base,
+                meta_fee_held: record.meta,
+                currency,
+                market: record.market.clone(),
+                category: record.category,
+                rate_card: record.card.clone(),
+            },
+            money: Money {
+                base: record.base_leg,
+                meta: record.meta_leg,
+                meta_reported: (record.meta_reported != record.meta).then_some(record.meta_reported),
+                currency,
+            },
+            problem: problem(record, answer),
+            biz_opaque_callback_data: content.and_then(|content| content.callback_data),
+        }
+    }
+}
+
+/// Sandbox keys see sandbox messages, live keys live ones; fakes are seen by the key's either kind.
+fn same_world(caller: Mode, message: Mode) -> bool {
+    message == Mode::Fake || caller == message
+}
+
+/// Where a message stands, from its rows.
+#[must_use]
+pub fn state_of(record: &MessageRecord) -> MessageState {
+    match (record.outcome, record.resolution.as_ref().map(|end| end.resolution)) {
+        (None, _) => MessageState::Admitted,
+        (Some(_), Some(Resolution::Accepted)) | (Some((OutcomeKind::Accepted, _)), _) => MessageState::Accepted,
+        (Some(_), Some(Resolution::Failed)) => MessageState::Failed,
+        (Some(_), Some(Resolution::Refused)) => MessageState::Refused,
+        (Some(_), Some(Resolution::PresumedNotSent)) => MessageState::PresumedNotSent,
+        (Some((OutcomeKind::Unknown, _)), None) => MessageState::Unknown,
+        (Some((OutcomeKind::Refused | OutcomeKind::RefusedRetryable | OutcomeKind::NotSent, _)), None) => MessageState::Refused,
+    }
+}
+
+fn timeline(record: &MessageRecord) -> Vec<TimelineEntry> {
+    let mut entries = vec![TimelineEntry {
+        at: record.admitted_at.to_rfc3339(),
+        event: "admitted".to_owned(),
+        detail: match record.mode {
+            Mode::Fake => "Checked and priced; a fake is never sent and never charged.".to_owned(),
+            _ => format!("Price held: {} base, {} Meta fee.", record.base, record.meta),
+        },
+    }];
+    if let Some((outcome, at)) = record.outcome {
+        let (event, detail) = match outcome {
+            OutcomeKind::Accepted => ("accepted", "Meta accepted it. Accepted is not delivered."),
+            OutcomeKind::Refused => ("refused", "Meta refused it. The price was released."),
+            OutcomeKind::RefusedRetryable => {
+                ("refused", "Meta refused it for now. The price was released; the same request may succeed later.")
+            }
+            OutcomeKind::NotSent => ("refused", "No byte reached Meta. The price was released; it is safe to send again."),
+            OutcomeKind::Unknown => (
+                "unknown",
+                "Bytes went out and no usable answer came. The price stays held until evidence comes; it is not sent again by itself.",
+            ),
+        };
+        entries.push(TimelineEntry { at: at.to_rfc3339(), event: event.to_owned(), detail: detail.to_owned() });
+    }
+    if let Some(end) = &record.resolution {
+        let event = match end.resolution {
+            Resolution::Accepted => "accepted",
+            Resolution::Failed => "failed",
+            Resolution::Refused => "refused",
+            Resolution::PresumedNotSent => "presumed_not_sent",
+        };
+        entries.push(TimelineEntry { at: end.at.to_rfc3339(), event: event.to_owned(), detail: format!("Resolved: {}.", end.reason) });
+    }
+    for moved in &record.movements {
+        entries.push(TimelineEntry {
+            at: moved.at.to_rfc3339(),
+            event: format!("{}_{}", moved.leg.as_str(), moved.movement.as_str()),
+            detail: format!("{} {}: {}.", if moved.leg == Leg::Base { "Base fee" } else { "Meta fee" }, moved.amount, moved.reason),
+        });
+    }
+    entries
+}
+
+fn problem(record: &MessageRecord, answer: Option<Answer>) -> Option<Problem> {
+    let plain = |code, title: &str, hint: &str| {
+        Some(Problem { code, meta_code: None, title: title.to_owned(), details: None, hint: hint.to_owned(), fbtrace_id: None })
+    };
+    match (answer, state_of(record)) {
+        (Some(Answer::Refused(refusal)), _) => Some(Problem {
+            code: "GW_001",
+            meta_code: Some(refusal.code),
+            title: refusal.title,
+            details: refusal.details,
+            hint: refusal.hint,
+            fbtrace_id: refusal.fbtrace_id,
+        }),
+        (_, MessageState::PresumedNotSent) => {
+            plain("GW_003", "Presumed not sent", "No evidence of the message ever came. Send it again with a new Idempotency-Key.")
+        }
+        (_, MessageState::Unknown) => plain(
+            "GW_003",
+            "Outcome unknown",
+            "Do not send it again yet: wait for its status, or ask an operator to resolve it. The price stays held.",
+        ),
+        (Some(Answer::NotSent(_)), _) => plain("GW_002", "Not sent", "No byte reached Meta. Send it again."),
+        (None, MessageState::Refused) => plain("GW_001", "Refused", "The reason is past its retention and was forgotten."),
+        _ => None,
+    }
+}
