@@ -259,7 +259,7 @@ impl Engine {
         let now = self.clock.now();
         let recent = self.store.recent_sends(now.plus_ms(-self.limits.remembers_ms())).await?;
         self.limits.restore(&recent, now, self.tick());
-        self.limits.restore_day(&self.store.day_usage(now.day()).await?);
+        self.limits.restore_day(&self.store.day_usage(now.day()).await?, now);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::Engine;
 use crate::caller::Caller;
 use crate::directory::App;
 use crate::keys::Scopes;
-use crate::limits::{KeySlot, Limited, NumberSlot, SpendGuard};
+use crate::limits::{KeySlot, NumberSlot, SpendGuard};
 use crate::templates::TemplateVerdict;
 
 /// A request that nothing but the balance and Meta can still refuse.
@@ -54,12 +54,6 @@ impl ReadySend {
     /// What its hold takes.
     pub(super) fn total(&self) -> Micros {
         Micros(self.pinned.base.0.saturating_add(self.pinned.meta.0))
-    }
-}
-
-impl From<Limited> for Refusal {
-    fn from(limited: Limited) -> Refusal {
-        Refusal::Limited { limit: limited.limit, retry_after_ms: limited.retry_after_ms }
     }
 }
 
