@@ -125,7 +125,7 @@ fn literal() -> impl Strategy<Value = String> {
         1 => Just("ç".to_owned()),
         1 => Just("😀".to_owned()),
         1 => Just("\u{7f}\u{80}\u{2028}".to_owned()),
-        1 => prop::sample::select(vec!["\\\"", "\\\\", "\\/", "\\b", "\\f", "\\n", "\\r", "\\t", "\\u0041", "\\u00E7", "\\ud83d\\ude00", "\\u0000", "\\uFFFF"])
+        1 => prop::sample::select(vec!["\\\"", "\\\\", "\\/", "\\b", "\\f", "\\n", "\\r", "\\t", "\\u0041", "\\u00E7", "\\ud83d\\ude00", "\\ud800\\udc00", "\\uD840\\uDC01", "\\udbff\\udfff", "\\u0000", "\\uFFFF"])
             .prop_map(str::to_owned),
     ];
     prop::collection::vec(piece, 0..5).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
@@ -243,6 +243,16 @@ fn a_repeated_name_is_found_among_any_number() {
             let fault = scan(&format!("{{{distinct},{repeated}}}")).expect_err("k1 stands twice");
             assert_eq!((fault.offset, fault.problem), (distinct.len() + 2, REPEATED), "{count}");
         }
+    }
+}
+
+#[test]
+fn the_first_repetition_is_the_one_that_is_named() {
+    let few = r#"{"z":1,"a":2,"z":3,"a":4}"#;
+    let many: String = (0..PAIRWISE_MAX).map(|number| format!("\"k{number}\":0,")).collect();
+    let many = format!(r#"{{{many}"z":1,"a":2,"z":3,"a":4}}"#);
+    for text in [few, &many] {
+        assert_eq!(scan(text).expect_err("z stands twice").offset, text.rfind("\"z\"").expect("z is there"));
     }
 }
 
