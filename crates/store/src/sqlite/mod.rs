@@ -5,6 +5,7 @@
 //! [`SqliteStore::control`], all reads through [`SqliteStore::read`].
 
 mod applications;
+mod backup;
 mod cells;
 mod failure;
 mod keys;
@@ -27,6 +28,7 @@ use rusqlite::Connection;
 use turnpike_domain::ids::MessageCipher;
 use turnpike_domain::time::UnixMs;
 
+pub use self::backup::{MANIFEST_FILE, RestoreError, RestoreReport, restore};
 use self::failure::Failure;
 pub use self::open::{DATABASE_FILE, LOCK_FILE, OpenError};
 use self::queue::Queue;

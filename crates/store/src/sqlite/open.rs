@@ -12,7 +12,7 @@ pub const DATABASE_FILE: &str = "turnpike.db";
 pub const LOCK_FILE: &str = "LOCK";
 
 /// Marks a SQLite file as ours (`TPK1`), so that a wrong path is refused before anything is written.
-const APPLICATION_ID: i32 = 0x5450_4b31;
+pub(super) const APPLICATION_ID: i32 = 0x5450_4b31;
 
 /// How long a connection waits for another's lock: reliability §e. Only checkpoints and backups
 /// can hold one, since there is one writer.
