@@ -1,1 +1,12 @@
-//! web
+//! What programs see of the gateway: HTTP in, HTTP out (ARCHITECTURE.md).
+//!
+//! [`server`] is the front door: sockets, limits, framing, draining. [`error`] is the one place
+//! that writes an error, from a catalogue that docs/errors.md is made from. [`router`] sends a
+//! request to who answers it; [`operations`] answers what operators and their machines ask.
+
+pub mod error;
+pub mod gate;
+pub mod operations;
+pub mod request_id;
+pub mod router;
+pub mod server;

@@ -1,0 +1,86 @@
+//! What operators and their machines ask: whether the process lives, whether it is ready, and its
+//! metrics (contract §1).
+//!
+//! These routes know no keys and say nothing about anybody's messages. They are never shed: a
+//! gateway under load that fails its own health check would be restarted in the worst moment.
+
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method};
+use turnpike_domain::refusal::Refusal;
+
+use crate::error::render;
+use crate::server::{Body, Incoming, Response};
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// What our metrics library writes and Prometheus reads.
+const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Tells whether sends can be taken: the store is there and the gateway is not about to stop.
+pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Writes all metrics as OpenMetrics text.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The operations routes.
+#[derive(Clone)]
+pub struct Operations {
+    ready: Readiness,
+    metrics: Metrics,
+    metrics_for_all: bool,
+}
+
+impl Operations {
+    /// The routes, with metrics for callers on this machine only.
+    #[must_use]
+    pub fn new(ready: Readiness, metrics: Metrics) -> Operations {
+        Operations { ready, metrics, metrics_for_all: false }
+    }
+
+    /// Shows the metrics to every address; the operator has seen to who can reach the port.
+    #[must_use]
+    pub fn with_metrics_for_all(mut self) -> Operations {
+        self.metrics_for_all = true;
+        self
+    }
+
+    /// The answer, where the path is one of these routes.
+    #[must_use]
+    pub fn answer(&self, request: &Incoming) -> Option<Response> {
+        let page: fn(&Operations, &Incoming) -> Result<(HeaderValue, String), Refusal> = match request.path() {
+            "/livez" | "/healthz" => |_, _| Ok((TEXT, "ok\n".to_owned())),
+            "/readyz" => Operations::readiness,
+            "/metrics" => Operations::metrics,
+            _ => return None,
+        };
+        let answer = match request.head.method {
+            Method::GET | Method::HEAD => page(self, request),
+            _ => Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" }),
+        };
+        Some(match answer {
+            Ok((content_type, text)) => {
+                let mut response = http::Response::new(Body::full(text));
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }
+            Err(refusal) => render(&refusal, request.error_context()),
+        })
+    }
+
+    fn readiness(&self, request: &Incoming) -> Result<(HeaderValue, String), Refusal> {
+        if (self.ready)() {
+            return Ok((TEXT, "ok\n".to_owned()));
+        }
+        Err(Refusal::Overloaded { retry_after_ms: request.error_context().busy_wait_ms() })
+    }
+
+    /// To a stranger there are no metrics here, rather than some that he may not see.
+    fn metrics(&self, request: &Incoming) -> Result<(HeaderValue, String), Refusal> {
+        if !self.metrics_for_all && !request.peer.is_on_this_machine() {
+            return Err(Refusal::NotFound);
+        }
+        Ok((OPEN_METRICS, (self.metrics)()))
+    }
+}

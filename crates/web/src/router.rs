@@ -1,0 +1,137 @@
+//! Who answers which path.
+//!
+//! The messaging API comes first and goes through nothing but a comparison of its path. Control
+//! routes are an axum router: they are many, seldom called, and better served by a framework.
+//! Whatever that answers without our envelope (its own 404 and 405) is given one here.
+
+use axum::body::Body as ControlBody;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
+use http_body::Body as _;
+use tower::ServiceExt as _;
+use turnpike_domain::refusal::Refusal;
+
+use crate::error::{ErrorContext, render};
+use crate::operations::Operations;
+use crate::server::{Body, BodyPace, Incoming, Response, Service, read_body};
+
+/// What the paths of the messaging API begin with.
+pub const MESSAGING_PREFIX: &str = "/v1/wa/";
+
+/// Largest body of a control route in bytes (reliability.md §e).
+pub const CONTROL_BODY_MAX: usize = 64 * 1024;
+
+/// Largest answer of a control route that is gathered and sent as one piece: most are, and a piece
+/// is cheaper than a stream.
+const GATHERED_MAX: u64 = 64 * 1024;
+
+/// Sends each request to who answers it.
+pub struct Router<M> {
+    messaging: M,
+    operations: Operations,
+    control: axum::Router,
+    control_body_max: usize,
+    body_pace: BodyPace,
+}
+
+impl<M: Service> Router<M> {
+    /// `messaging` answers everything below `/v1/wa/`, whatever the method; `control` what is
+    /// neither that nor one of `operations`.
+    ///
+    /// Control handlers find [`Peer`](crate::server::Peer), [`RequestId`](crate::request_id::RequestId) and
+    /// [`ErrorContext`] among the request's extensions; their bodies are read before they are called.
+    pub fn new(messaging: M, operations: Operations, control: axum::Router) -> Router<M> {
+        Router { messaging, operations, control, control_body_max: CONTROL_BODY_MAX, body_pace: BodyPace::default() }
+    }
+
+    /// Other bounds for the bodies of control routes.
+    #[must_use]
+    pub fn with_control_body(mut self, max_bytes: usize, pace: BodyPace) -> Router<M> {
+        self.control_body_max = max_bytes;
+        self.body_pace = pace;
+        self
+    }
+
+    async fn call_control(&self, mut request: Incoming) -> Response {
+        let context = request.error_context();
+        let body = match read_body(&mut request.body, self.control_body_max, self.body_pace).await {
+            Ok(body) => body,
+            Err(refusal) => return render(&refusal, context),
+        };
+        let mut inner = http::Request::from_parts(request.head, ControlBody::from(body));
+        inner.extensions_mut().insert(request.peer);
+        inner.extensions_mut().insert(request.request_id);
+        inner.extensions_mut().insert(context);
+        let answer = match self.control.clone().oneshot(inner).await {
+            Ok(answer) => answer,
+            Err(impossible) => match impossible {},
+        };
+        dress(answer, context).await
+    }
+}
+
+impl<M: Service> Service for Router<M> {
+    async fn call(&self, request: Incoming) -> Response {
+        if request.path().starts_with(MESSAGING_PREFIX) {
+            return self.messaging.call(request).await;
+        }
+        if let Some(response) = self.operations.answer(&request) {
+            return response;
+        }
+        self.call_control(request).await
+    }
+}
+
+/// Turns the framework's answer into ours: refusals that it made up itself get the envelope.
+async fn dress(answer: http::Response<ControlBody>, context: ErrorContext) -> Response {
+    let (parts, body) = answer.into_parts();
+    let plain = !parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+    match parts.status {
+        StatusCode::NOT_FOUND if plain => render(&Refusal::NotFound, context),
+        StatusCode::METHOD_NOT_ALLOWED if plain => {
+            let mut refusal = render(&Refusal::MethodNotAllowed { allow: allowed(parts.headers.get(ALLOW)) }, context);
+            if let Some(allow) = parts.headers.get(ALLOW) {
+                refusal.headers_mut().insert(ALLOW, allow.clone());
+            }
+            refusal
+        }
+        _ => {
+            let small = body.size_hint().upper().is_some_and(|bytes| bytes <= GATHERED_MAX);
+            let body = if small {
+                match axum::body::to_bytes(body, usize::MAX).await {
+                    Ok(bytes) => Body::full(bytes),
+                    Err(error) => {
+                        tracing::error!(error = %error, "a control route's answer broke off");
+                        return render(&Refusal::Bug, context);
+                    }
+                }
+            } else {
+                Body::stream(body)
+            };
+            http::Response::from_parts(parts, body)
+        }
+    }
+}
+
+/// The methods that a framework's `Allow` names, as one of the few texts that a refusal can carry.
+fn allowed(allow: Option<&HeaderValue>) -> &'static str {
+    const KNOWN: [&str; 12] = [
+        "GET",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+        "GET, HEAD",
+        "GET, POST",
+        "GET, PUT",
+        "GET, PATCH",
+        "GET, DELETE",
+        "GET, PUT, DELETE",
+        "GET, PATCH, DELETE",
+    ];
+    let mut methods: Vec<&str> = allow.and_then(|value| value.to_str().ok()).unwrap_or_default().split(',').map(str::trim).collect();
+    methods.retain(|method| *method != "HEAD" && !method.is_empty());
+    methods.sort_unstable_by_key(|method| ["GET", "POST", "PUT", "PATCH", "DELETE"].iter().position(|known| known == method));
+    let wanted = methods.join(", ");
+    KNOWN.into_iter().find(|known| *known == wanted).unwrap_or("those in the Allow header")
+}

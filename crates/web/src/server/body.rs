@@ -1,0 +1,215 @@
+//! What goes out and what comes in: the answer's body, and the timed, capped reading of a
+//! request's.
+//!
+//! Nearly every answer is one piece of bytes that is already there, so that is what the type makes
+//! cheap; a stream is boxed. A request's body is read under a limit of size, of time and of pace,
+//! and costs no timer while its bytes are already waiting.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use turnpike_domain::refusal::Refusal;
+
+use super::line::Line;
+
+/// An answer.
+pub type Response = http::Response<Body>;
+
+/// Why a streamed answer broke off.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub struct Body(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Full(Bytes),
+    Stream(UnsyncBoxBody<Bytes, BodyError>, Option<Streaming>),
+}
+
+impl Body {
+    /// No bytes at all.
+    #[must_use]
+    pub const fn empty() -> Body {
+        Body(Kind::Full(Bytes::new()))
+    }
+
+    /// Bytes that are already there: the cheap way.
+    pub fn full(bytes: impl Into<Bytes>) -> Body {
+        Body(Kind::Full(bytes.into()))
+    }
+
+    /// Bytes that come as they are made (exports, the control routes).
+    pub fn stream<B>(body: B) -> Body
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
+        use http_body_util::BodyExt;
+        Body(Kind::Stream(UnsyncBoxBody::new(body.map_err(Into::into)), None))
+    }
+
+    /// The bytes of a body that is not a stream.
+    #[must_use]
+    pub fn as_full(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Kind::Full(bytes) => Some(bytes),
+            Kind::Stream(..) => None,
+        }
+    }
+
+    /// Lets the connection know until when the bytes it writes belong to this body.
+    pub(super) fn announce(&mut self, line: &Arc<Line>) {
+        if let Kind::Stream(_, streaming) = &mut self.0 {
+            *streaming = Some(Streaming::begin(line));
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Kind::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Kind::Stream(body, _) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Full(bytes) => bytes.is_empty(),
+            Kind::Stream(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream(body, _) => body.size_hint(),
+        }
+    }
+}
+
+/// While this lives, a streamed answer is under way on the line.
+#[derive(Debug)]
+struct Streaming(Arc<Line>);
+
+impl Streaming {
+    fn begin(line: &Arc<Line>) -> Streaming {
+        line.stream_began();
+        Streaming(line.clone())
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.stream_ended();
+    }
+}
+
+/// How long a body may take (reliability.md §e): `total` for any body, and beyond that only while it
+/// has kept up `bytes_per_second` from its beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyPace {
+    /// Time that any body may take.
+    pub total: Duration,
+    /// Pace, from the beginning, at which a large body may take longer.
+    pub bytes_per_second: u32,
+}
+
+impl Default for BodyPace {
+    fn default() -> Self {
+        BodyPace { total: Duration::from_secs(10), bytes_per_second: 16 * 1024 }
+    }
+}
+
+impl BodyPace {
+    /// When a body of which `received` bytes are here must be complete or have more.
+    fn allowance(self, received: usize) -> Duration {
+        let earned = Duration::from_millis(received as u64 * 1000 / u64::from(self.bytes_per_second.max(1)));
+        self.total.max(earned)
+    }
+}
+
+/// Reads a whole body.
+///
+/// Refused: `BodyTooLarge` past `limit` bytes (before reading, where the length was announced),
+/// `BodyTooSlow` past the pace, `BadFraming` where the body breaks off or its chunks cannot be
+/// read. After a refusal the connection is closed behind the answer, since the rest of the body is
+/// still on it. An announced length costs one allocation, and none where one read brought it all.
+pub async fn read_body(body: &mut hyper::body::Incoming, limit: usize, pace: BodyPace) -> Result<Bytes, Refusal> {
+    use http_body::Body as _;
+    let announced = body.size_hint();
+    if announced.lower() > limit as u64 {
+        return Err(Refusal::BodyTooLarge { limit });
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let mut first = Bytes::new();
+    let mut gathered = BytesMut::new();
+    let mut received = 0;
+    // Made at the second fruitless look only: most bodies are here at once, and a timer costs more
+    // than reading them. Waking ourselves after the first makes sure that there is a second.
+    let mut timer: Option<(tokio::time::Instant, Pin<Box<tokio::time::Sleep>>)> = None;
+    let mut waited = false;
+    loop {
+        let frame = poll_fn(|cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+                return Poll::Ready(Ok(frame));
+            }
+            if !waited {
+                waited = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let (began, sleep) = timer.get_or_insert_with(|| {
+                let now = tokio::time::Instant::now();
+                (now, Box::pin(tokio::time::sleep_until(now + pace.allowance(received))))
+            });
+            let deadline = *began + pace.allowance(received);
+            if sleep.deadline() != deadline {
+                sleep.as_mut().reset(deadline);
+            }
+            sleep.as_mut().poll(cx).map(|()| Err(Refusal::BodyTooSlow))
+        })
+        .await?;
+        let data = match frame {
+            None => break,
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => data,
+                // Trailers say nothing that we read.
+                Err(_) => continue,
+            },
+            Some(Err(_)) => return Err(Refusal::BadFraming { problem: "the body broke off or its chunks cannot be read" }),
+        };
+        received += data.len();
+        if received > limit {
+            return Err(Refusal::BodyTooLarge { limit });
+        }
+        if first.is_empty() && gathered.is_empty() {
+            first = data;
+            if body.is_end_stream() {
+                break;
+            }
+            continue;
+        }
+        if gathered.is_empty() {
+            let whole = announced.exact().map_or(2 * received, |exact| usize::try_from(exact).unwrap_or(limit).min(limit));
+            gathered.reserve(whole.max(received));
+            gathered.extend_from_slice(&std::mem::take(&mut first));
+        }
+        gathered.extend_from_slice(&data);
+    }
+    Ok(if gathered.is_empty() { first } else { gathered.freeze() })
+}

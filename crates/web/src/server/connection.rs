@@ -1,0 +1,226 @@
+//! One connection from its first byte to its last, and one request from its head to its answer.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use futures_util::FutureExt as _;
+use http::header::{CACHE_CONTROL, CONNECTION};
+use http::{HeaderName, HeaderValue, Version};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::task::TaskTracker;
+use turnpike_domain::refusal::Refusal;
+
+use super::head::{self, Bounds};
+use super::line::{Line, Phase, Seat, Shared};
+use super::wire::Wire;
+use super::{Incoming, Peer, Response, Service, error_context};
+use crate::error::{Sending, render};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Largest piece of a body that is read at once, and so what an HTTP/1.1 connection may hold.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What one HTTP/2 stream, and one connection, may send ahead of being read.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    Network { address: IpAddr, trusted: bool },
+    Local,
+}
+
+/// Runs `connection` until it ends or the broom cuts it.
+pub(super) async fn until_cut(seat: Seat, connection: impl Future<Output = ()>) {
+    let line = &seat.line;
+    let mut connection = pin!(connection);
+    poll_fn(|cx| {
+        line.listen_for_orders(cx);
+        if line.is_cut() { Poll::Ready(()) } else { connection.as_mut().poll(cx) }
+    })
+    .await;
+}
+
+/// Serves HTTP/1.1 until either side closes.
+pub(super) async fn serve_http1<IO, S>(io: IO, line: &Arc<Line>, origin: Origin, service: &S)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    S: Service,
+{
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.half_close(true)
+        .header_read_timeout(None)
+        .max_header_size(line.shared.limits.header_bytes)
+        .max_buf_size(BUFFER_BYTES.max(line.shared.limits.header_bytes))
+        // Answers are small: one copy into one write is cheaper than a gathering one.
+        .writev(false);
+    let wire = Wire::http1(io, line.clone());
+    let connection = http.serve_connection(TokioIo::new(wire), service_fn(|request| answer(service, line, origin, request)));
+    let mut connection = pin!(connection);
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        if !told && line.is_to_finish() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await;
+    note_end(ended);
+}
+
+/// Serves HTTP/2 until either side closes. Its streams are tasks on the tracker.
+pub(super) async fn serve_http2<IO, S>(io: IO, line: &Arc<Line>, origin: Origin, service: &Arc<S>, tracker: &TaskTracker)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service,
+{
+    line.becomes_multiplexed();
+    let limits = &line.shared.limits;
+    let mut http = hyper::server::conn::http2::Builder::new(OnTracker(tracker.clone()));
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
+        // The library resets or answers bare what is past its own bound; ours is half of it and is
+        // answered REQ_008.
+        .max_header_list_size(u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
+    let wire = Wire::http2(io, line.clone());
+    let (service, line_of_streams) = (service.clone(), line.clone());
+    let connection = http.serve_connection(
+        TokioIo::new(wire),
+        service_fn(move |request| {
+            let (service, line) = (service.clone(), line_of_streams.clone());
+            async move { answer(&*service, &line, origin, request).await }
+        }),
+    );
+    let mut connection = pin!(connection);
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        if !told && line.is_to_finish() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await;
+    note_end(ended);
+}
+
+/// Puts the library's tasks on the server's tracker, so that a drain waits for them.
+#[derive(Clone)]
+struct OnTracker(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for OnTracker
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// Peers that vanish or talk nonsense are everyday; whoever looks for one finds it here.
+fn note_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(error = %error, "connection ended early");
+    }
+}
+
+/// A request is under way on the line while this lives.
+struct UnderWay<'a>(&'a Line);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
+}
+
+/// Answers one request: refuses it by its head, or lets the service answer it; then puts on what
+/// every answer bears.
+async fn answer<S: Service>(
+    service: &S,
+    line: &Arc<Line>,
+    origin: Origin,
+    request: http::Request<hyper::body::Incoming>,
+) -> Result<Response, Infallible> {
+    let shared = &*line.shared;
+    let count = line.request_began();
+    let under_way = UnderWay(line);
+    let chance = shared.counts.requests.fetch_add(1, Ordering::Relaxed);
+
+    let (head, body) = request.into_parts();
+    let bounds = Bounds { headers: shared.limits.headers, bytes: shared.limits.header_bytes };
+    let (found, verdict) = head::examine(&head, bounds);
+    let verdict = match line.foul_of(count) {
+        Some(foul) => Err(Refusal::BadFraming { problem: foul.problem() }),
+        None => verdict,
+    };
+    let request_id = found.request_id.unwrap_or_else(|| shared.ids.make());
+    let context = error_context(&head, chance);
+    let multiplexed = head.version >= Version::HTTP_2;
+    let mut close = found.chunked || verdict.is_err();
+
+    let mut response = match verdict {
+        Err(refusal) => render(&refusal, context),
+        Ok(()) => {
+            let peer = peer_of(origin, found.forwarded, &head, shared);
+            let incoming =
+                Incoming { head, body, peer, request_id: request_id.clone(), traceparent: found.traceparent, known: found.known, chance };
+            match AssertUnwindSafe(service.call(incoming)).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => {
+                    tracing::error!(request.id = %request_id, "a handler panicked; answered SYS_001");
+                    let send = if context.send == Sending::No { Sending::No } else { Sending::Lost };
+                    render(&Refusal::Bug, crate::error::ErrorContext { send, ..context })
+                }
+            }
+        }
+    };
+
+    // What is still to come of this request would be taken for the next one.
+    close |= line.expects_more();
+    close |= shared.is_draining();
+    let headers = response.headers_mut();
+    headers.insert(X_REQUEST_ID, request_id.to_header());
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if close && !multiplexed {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.body_mut().announce(line);
+    drop(under_way);
+    Ok(response)
+}
+
+fn peer_of(origin: Origin, forwarded: bool, head: &http::request::Parts, shared: &Shared) -> Peer {
+    match origin {
+        Origin::Local => Peer::Local,
+        Origin::Network { address, trusted: true } if forwarded => match shared.trusted.forwarded_for(head::forwarded_for(head)) {
+            Some(caller) => Peer::Network { address: caller, proxy: Some(address) },
+            None => Peer::Network { address, proxy: Some(address) },
+        },
+        Origin::Network { address, .. } => Peer::Network { address, proxy: None },
+    }
+}
+
+/// Waits for the first byte of a connection without having built anything for it yet.
+pub(super) async fn first_byte(stream: &tokio::net::TcpStream, line: &Line) -> bool {
+    line.enter(Phase::Silent);
+    stream.readable().await.is_ok()
+}
+
+/// Boxes what only TLS connections need, so that the plain ones stay small.
+pub(super) fn boxed<'a>(future: impl Future<Output = ()> + Send + 'a) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    Box::pin(future)
+}

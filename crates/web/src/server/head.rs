@@ -1,0 +1,158 @@
+//! Reads a request's head once, and refuses what two programs could read in two ways (contract
+//! §3.2 step 1).
+//!
+//! One walk over the headers finds what must be single and keeps what the handlers ask for, so
+//! that nobody looks a header up by its name again on the hot path.
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Version};
+use turnpike_domain::refusal::{NotAllowed, Refusal};
+
+use crate::request_id::{RequestId, TraceParent};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What HTTP/2 counts for a header besides its letters (RFC 9113 §6.5.2).
+const HEADER_OVERHEAD: usize = 32;
+
+/// The headers that a handler asks for, found in one walk. Each occurs at most once.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// `Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// `Content-Type`.
+    pub content_type: Option<HeaderValue>,
+    /// `Idempotency-Key`.
+    pub idempotency_key: Option<HeaderValue>,
+    /// Whether there is an `Origin` header: the request comes from a web page.
+    pub from_browser: bool,
+}
+
+impl Known {
+    /// Refuses an API key that comes with an `Origin` header (AUTH_006 `browser`): a key that a web
+    /// page can send is a key in everybody's hands.
+    pub fn refuse_browser(&self) -> Result<(), Refusal> {
+        if self.from_browser && self.authorization.is_some() {
+            return Err(Refusal::NotAllowed(NotAllowed::Browser));
+        }
+        Ok(())
+    }
+}
+
+/// What a walk over a head found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    pub(super) known: Known,
+    pub(super) request_id: Option<RequestId>,
+    pub(super) traceparent: Option<TraceParent>,
+    pub(super) chunked: bool,
+    pub(super) forwarded: bool,
+}
+
+/// The bounds of a head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) headers: usize,
+    pub(super) bytes: usize,
+}
+
+/// Walks over a head. The findings are there also for a refused request, for the sake of its id.
+pub(super) fn examine(head: &Parts, bounds: Bounds) -> (Findings, Result<(), Refusal>) {
+    let mut found = Findings::default();
+    let mut hosts = 0_usize;
+    let mut host: Option<&HeaderValue> = None;
+    let mut request_ids = 0_usize;
+    let mut traceparents = 0_usize;
+    let mut encoding: Option<&HeaderValue> = None;
+    let mut lengths = 0_usize;
+    let mut size = 0_usize;
+    let mut problem: Option<&'static str> = None;
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + HEADER_OVERHEAD;
+        if *name == HOST {
+            hosts += 1;
+            host = Some(value);
+        } else if *name == AUTHORIZATION {
+            if found.known.authorization.replace(value.clone()).is_some() {
+                problem = Some("there is more than one Authorization header");
+            }
+        } else if *name == CONTENT_TYPE {
+            if found.known.content_type.replace(value.clone()).is_some() {
+                problem = Some("there is more than one Content-Type header");
+            }
+        } else if *name == CONTENT_LENGTH {
+            lengths += 1;
+        } else if *name == TRANSFER_ENCODING {
+            found.chunked = true;
+            encoding = Some(value);
+        } else if *name == ORIGIN {
+            found.known.from_browser = true;
+        } else if *name == IDEMPOTENCY_KEY {
+            if found.known.idempotency_key.replace(value.clone()).is_some() {
+                problem = Some("there is more than one Idempotency-Key header");
+            }
+        } else if *name == X_REQUEST_ID {
+            request_ids += 1;
+            found.request_id = RequestId::of_caller(value);
+        } else if *name == TRACEPARENT {
+            traceparents += 1;
+            found.traceparent = TraceParent::parse(value.as_bytes());
+        } else if *name == X_FORWARDED_FOR {
+            found.forwarded = true;
+        }
+    }
+    // Which of several was meant cannot be told, so none counts (Trace Context §3.2.1).
+    if request_ids > 1 {
+        found.request_id = None;
+    }
+    if traceparents > 1 {
+        found.traceparent = None;
+    }
+    if lengths > 1 {
+        problem = Some("there is more than one Content-Length header");
+    }
+    if encoding.is_some_and(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
+        problem = Some("the Transfer-Encoding is not \"chunked\"");
+    }
+    let multiplexed = head.version >= Version::HTTP_2;
+    let problem = problem.or_else(|| host_problem(head, hosts, host, multiplexed));
+    let verdict = if head.headers.len() > bounds.headers || multiplexed && size > bounds.bytes {
+        Err(Refusal::HeadTooLarge)
+    } else if let Some(problem) = problem {
+        Err(Refusal::BadFraming { problem })
+    } else {
+        Ok(())
+    };
+    (found, verdict)
+}
+
+/// All the values of `X-Forwarded-For`, in their order.
+pub(super) fn forwarded_for(head: &Parts) -> http::header::ValueIter<'_, HeaderValue> {
+    head.headers.get_all(X_FORWARDED_FOR).iter()
+}
+
+/// Exactly one host, and a readable one. In HTTP/2 it is the `:authority`, which the library puts
+/// into the URI; a `Host` beside it must say the same.
+fn host_problem(head: &Parts, hosts: usize, host: Option<&HeaderValue>, multiplexed: bool) -> Option<&'static str> {
+    let authority = head.uri.authority().filter(|_| multiplexed);
+    match (hosts, host, authority) {
+        (0, _, Some(_)) => None,
+        (0, ..) => Some("there is no Host header"),
+        (1, Some(host), Some(authority)) if !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            Some("the Host header is not the :authority")
+        }
+        (1, Some(host), _) if !is_host(host.as_bytes()) => Some("the Host header is not a host name"),
+        (1, ..) => None,
+        _ => Some("there is more than one Host header"),
+    }
+}
+
+/// A host name or address with an optional port, as far as letters tell.
+fn is_host(value: &[u8]) -> bool {
+    !value.is_empty()
+        && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~'))
+}
