@@ -281,7 +281,7 @@ mod tests {
     fn help_names_every_behaviour_once() {
         let help = recipients_help();
         for named in Behaviour::all_named() {
-            assert_eq!(help.matches(&format!(" {} ", named.name)).count(), 1, "{}", named.name);
+            assert_eq!(help.matches(&format!("  {:<25} ", named.name)).count(), 1, "{}", named.name);
         }
     }
 }

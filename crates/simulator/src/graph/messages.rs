@@ -53,7 +53,7 @@ pub(super) fn send(world: &World, request: &GraphRequest<'_>, endpoint: Endpoint
         validate::mark(members)?;
         return Ok(Found::json(&json!({"success": true})));
     }
-    let message = validate::message(members, endpoint, &world.templates)?;
+    let message = validate::message(members, endpoint, request.version, &world.templates)?;
     let number = request.object_id;
     if message.user == own_digits(number) {
         return Err(GraphError::usual(131_021));
