@@ -135,7 +135,8 @@ pub struct ApplicationChange {
 
 /// Reads and writes of applications.
 pub trait Applications {
-    /// Makes a draft.
+    /// Makes a draft. An organization that does not exist is an error, since its key comes from the
+    /// store itself.
     fn create_application(&self, new: NewApplication) -> Answer<'_, Created<Application>>;
     /// All applications of all organizations: the engine keeps them in memory.
     fn applications(&self) -> Answer<'_, Vec<Application>>;

@@ -117,7 +117,8 @@ pub struct NewApiKey {
 
 /// Reads and writes of keys.
 pub trait Keys {
-    /// Stores new keys in one commit, in order (a bench makes a million).
+    /// Stores new keys in one commit, in order (a bench makes a million). A key for an application
+    /// that its organization does not have is left out of it and of the answer.
     fn create_keys(&self, new: Vec<NewApiKey>) -> Answer<'_, Vec<ApiKeyRow>>;
     /// Every key that can still be used at `now` (neither revoked nor expired): the engine keeps
     /// them in memory. Streams them in chunks to `each`, so that a million do not stand twice.
