@@ -6,17 +6,27 @@
 
 mod applications;
 mod backup;
+mod calls;
 mod cells;
 mod failure;
+mod filter;
+mod hash_index;
+mod journal;
 mod keys;
+mod ledger;
+mod memory;
+mod messages;
 mod migrate;
 mod open;
 mod organizations;
 mod queue;
 mod rates;
 mod readers;
+mod recover;
 mod reply;
+mod statements;
 mod templates;
+mod verify;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -30,12 +40,17 @@ use turnpike_domain::time::UnixMs;
 
 pub use self::backup::{MANIFEST_FILE, RestoreError, RestoreReport, restore};
 use self::failure::Failure;
+use self::hash_index::HashIndex;
 pub use self::open::{DATABASE_FILE, LOCK_FILE, OpenError};
 use self::queue::Queue;
 use self::readers::Readers;
 use self::reply::{Caller, Withheld};
 use self::writer::{ControlJob, Job};
-use crate::StoreError;
+use crate::{Answer, BackupReport, Store, StoreError};
+
+/// Below this much free disk the store says that it is not ready, while it still is: a full disk
+/// ends it.
+const DISK_FREE_MIN: u64 = 64 << 20;
 
 /// What opening a store takes.
 pub struct Options {
@@ -70,6 +85,8 @@ pub struct Tuning {
     pub readers: usize,
     /// Pages in the write-ahead log past which the writer itself moves them into the database.
     pub checkpoint_ceiling_pages: u32,
+    /// Entries of the look-up tails in memory before they go to disk.
+    pub segment_entries: usize,
     /// Every call blocks its thread until it is done and every job has a commit of its own: the
     /// same calls give the same rows, for the seeded simulation.
     pub inline: bool,
@@ -85,6 +102,7 @@ impl Default for Tuning {
             queue_max: 16_384,
             readers: 4,
             checkpoint_ceiling_pages: 16_384,
+            segment_entries: hash_index::SEGMENT_ENTRIES,
             inline: false,
         }
     }
@@ -95,6 +113,8 @@ impl Default for Tuning {
 pub struct Recovery {
     /// Messages that were admitted and had no outcome; they are unknown now.
     pub unknown: u64,
+    /// Fake messages that were admitted and had no outcome; they count as not sent now.
+    pub fakes: u64,
 }
 
 /// A store in one SQLite file.
@@ -103,6 +123,8 @@ pub struct SqliteStore {
     inline: bool,
     queue: Arc<Queue>,
     readers: Readers,
+    idempotency: Arc<HashIndex>,
+    wamids: Arc<HashIndex>,
     cipher: MessageCipher,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held open for as long as the store is.
@@ -121,22 +143,33 @@ impl SqliteStore {
         let file = folder.join(DATABASE_FILE);
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
-        let recovery = Recovery::default();
+        let recover::Recovered { memory, idempotency, wamids, recovery } =
+            recover::recover(&mut connection, &tuning, now).map_err(OpenError::from)?;
 
         let queue = Arc::new(Queue::new(tuning.queue_max));
         let readers = Readers::new(file.clone(), tuning.readers, tuning.inline);
         let inline = tuning.inline;
-        let setup = writer::WriterSetup { connection, queue: Arc::clone(&queue), tuning, fatal };
+        let setup = writer::WriterSetup {
+            connection,
+            memory,
+            idempotency: Arc::clone(&idempotency),
+            wamids: Arc::clone(&wamids),
+            cipher: cipher.clone(),
+            queue: Arc::clone(&queue),
+            tuning,
+            fatal,
+        };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer::run(setup))
             .map_err(|source| OpenError::Folder { path: folder, source })?;
-        let store = SqliteStore { file, inline, queue, readers, cipher, thread: Mutex::new(Some(thread)), _lock: lock };
+        let store =
+            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, thread: Mutex::new(Some(thread)), _lock: lock };
         Ok((store, recovery))
     }
 
     /// The database's file.
-    pub(crate) fn file(&self) -> &Path {
+    pub(in crate::sqlite) fn file(&self) -> &Path {
         &self.file
     }
 
@@ -144,7 +177,7 @@ impl SqliteStore {
     /// commit. Where `work` fails, what it wrote is undone and its error is the answer.
     ///
     /// `work` must not touch wallets or money rows: the writer keeps those in memory.
-    pub(crate) async fn control<T: Send + 'static>(
+    pub(in crate::sqlite) async fn control<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -152,7 +185,7 @@ impl SqliteStore {
     }
 
     /// Runs `work` on a reading connection, in one transaction, so that it sees one state.
-    pub(crate) async fn read<T: Send + 'static>(
+    pub(in crate::sqlite) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -172,19 +205,49 @@ impl SqliteStore {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Ends the writer after what waits is committed.
-    fn end(&self) {
+    /// Ends the writer after what waits is committed; gives the thread to wait for.
+    fn end(&self) -> Option<std::thread::JoinHandle<()>> {
         self.queue.end("the store was closed");
-        if let Some(thread) = self.thread.lock().take() {
+        self.thread.lock().take()
+    }
+}
+
+impl Store for SqliteStore {
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let disk = rustix::fs::statvfs(&self.file).map_err(StoreError::unavailable)?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            if free < DISK_FREE_MIN {
+                return Err(StoreError::unavailable(format_args!("the disk has {} MiB left", free >> 20)));
+            }
+            // An empty commit: it says that the writer lives and keeps up.
+            self.control(|_| Ok(())).await
+        })
+    }
+
+    fn backup(&self, target: PathBuf) -> Answer<'_, BackupReport> {
+        Box::pin(self.back_up(target))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let Some(thread) = self.end() else { return Ok(()) };
             // A panic of the writer has already been reported by its own hook.
-            drop(thread.join());
-        }
+            if self.inline {
+                drop(thread.join());
+            } else {
+                tokio::task::spawn_blocking(move || drop(thread.join())).await.map_err(StoreError::unavailable)?;
+            }
+            Ok(())
+        })
     }
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        self.end();
+        if let Some(thread) = self.end() {
+            drop(thread.join());
+        }
     }
 }
 

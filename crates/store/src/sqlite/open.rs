@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::failure::Failure;
+
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "turnpike.db";
 /// Held by the one process that uses the folder.
@@ -129,4 +131,13 @@ pub(super) fn reading(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Sqlite(error) => OpenError::Sqlite(error),
+            Failure::Store(error) => OpenError::Corrupt(error),
+        }
+    }
 }

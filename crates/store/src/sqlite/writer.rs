@@ -9,17 +9,46 @@
 //! waits hears `Unavailable`, and the `fatal` hook ends the program. The next start knows what was
 //! committed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
+use turnpike_domain::ids::{MessageCipher, OrganizationId};
+use turnpike_domain::ledger::Balance;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::UtcDay;
 
 use super::Tuning;
 use super::failure::Failure;
+use super::hash_index::HashIndex;
+use super::memory::Memory;
+use super::messages::Forgotten;
 use super::queue::Queue;
-use super::reply::{self, Withheld};
+use super::reply::{self, Caller, Withheld};
+use super::statements::Statements;
+use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved};
+use crate::messages::{Admission, Admit, Outcome, Resolve, Settled};
+
+/// After this many places the mark of what is settled is written again: a start looks at no more
+/// rows than this, and those in flight.
+const MARK_EVERY: i64 = 8_192;
 
 /// What the writer is asked to do.
 pub(super) enum Job {
+    /// See [`crate::messages::Messages::admit`].
+    Admit(Vec<Admit>, Caller<Vec<Admission>>),
+    /// See [`crate::messages::Messages::settle`].
+    Settle(Vec<Outcome>, Caller<Vec<Settled>>),
+    /// See [`crate::messages::Messages::resolve`].
+    Resolve(Vec<Resolve>, Caller<Vec<Settled>>),
+    /// See [`crate::ledger::Ledger::move_wallet`].
+    MoveWallet(MoveWallet, Caller<WalletMoved>),
+    /// See [`crate::ledger::Ledger::move_legs`].
+    MoveLegs(Vec<MoveLeg>, Caller<Vec<LegMoved>>),
+    /// See [`crate::ledger::Ledger::balance`].
+    Balance(OrganizationId, Mode, Caller<Option<Balance>>),
+    /// One slice of [`crate::messages::Messages::forget_before`].
+    Forget(UtcDay, UtcDay, Caller<Forgotten>),
     /// Rare writes of the control plane, each in a savepoint of its own.
     Control(Box<dyn ControlJob>),
 }
@@ -28,7 +57,11 @@ impl Job {
     /// How many messages or commands it carries.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Job::Control(_) => 1,
+            Job::Admit(batch, _) => batch.len(),
+            Job::Settle(batch, _) => batch.len(),
+            Job::Resolve(batch, _) => batch.len(),
+            Job::MoveLegs(batch, _) => batch.len(),
+            Job::MoveWallet(..) | Job::Balance(..) | Job::Forget(..) | Job::Control(_) => 1,
         }
     }
 }
@@ -43,6 +76,14 @@ pub(super) trait ControlJob: Send {
 pub(super) struct WriterSetup {
     /// The connection that writes.
     pub(super) connection: Connection,
+    /// What was rebuilt from the rows.
+    pub(super) memory: Memory,
+    /// Where idempotency keys are found.
+    pub(super) idempotency: Arc<HashIndex>,
+    /// Where wamids are found.
+    pub(super) wamids: Arc<HashIndex>,
+    /// Makes public ids.
+    pub(super) cipher: MessageCipher,
     /// Where jobs come from.
     pub(super) queue: Arc<Queue>,
     /// See [`Tuning`].
@@ -53,50 +94,161 @@ pub(super) struct WriterSetup {
 
 /// Runs until the queue ends.
 pub(super) fn run(setup: WriterSetup) {
-    let WriterSetup { connection, queue, tuning, fatal } = setup;
+    let WriterSetup { connection, memory, idempotency, wamids, cipher, queue, tuning, fatal } = setup;
     let death = Death { queue: &queue, fatal: fatal.as_ref() };
-    let mut waiting = Vec::new();
-    let mut last_weight = 0;
-    loop {
-        let gather = (last_weight >= tuning.gather_from).then_some((tuning.gather, tuning.batch_enough));
-        queue.take(gather, &mut waiting);
-        if waiting.is_empty() {
-            return;
-        }
-        last_weight = 0;
-        let mut jobs = waiting.drain(..).peekable();
-        while jobs.peek().is_some() {
-            let mut weight = 0;
-            let mut batch = Vec::new();
-            while weight < tuning.batch_max
-                && let Some(job) = jobs.next()
-            {
-                weight += job.weight();
-                batch.push(job);
-            }
-            last_weight = last_weight.max(weight);
-            if let Err(failure) = write(&connection, batch) {
-                death.because(&failure.to_string());
-                return;
-            }
-        }
+    let ended = Statements::prepare(&connection).map_err(Failure::from).and_then(|statements| {
+        let marked = memory.settled_to().0;
+        let mut writer = Writer { connection: &connection, statements, memory, idempotency, wamids, cipher, marked };
+        writer.serve(&queue, &tuning)
+    });
+    if let Err(failure) = ended {
+        death.because(&failure.to_string());
     }
 }
 
-/// One batch, one commit. An error means that the store is dead.
-fn write(connection: &Connection, batch: Vec<Job>) -> Result<(), Failure> {
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut answers = Vec::with_capacity(batch.len());
-    for job in batch {
-        match job {
-            Job::Control(job) => answers.extend(control(connection, job)?),
+/// The writer at work: its connection, its statements and its memory.
+pub(super) struct Writer<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) statements: Statements<'c>,
+    pub(super) memory: Memory,
+    pub(super) idempotency: Arc<HashIndex>,
+    pub(super) wamids: Arc<HashIndex>,
+    pub(super) cipher: MessageCipher,
+    /// What the mark in the database says is settled.
+    marked: i64,
+}
+
+impl Writer<'_> {
+    /// Drains the queue until it ends. An error means that the store is dead.
+    fn serve(&mut self, queue: &Queue, tuning: &Tuning) -> Result<(), Failure> {
+        let mut waiting = Vec::new();
+        let mut jobs = VecDeque::new();
+        let mut batch = Vec::new();
+        let mut last_weight = 0;
+        loop {
+            let gather = (last_weight >= tuning.gather_from).then_some((tuning.gather, tuning.batch_enough));
+            queue.take(gather, &mut waiting);
+            if waiting.is_empty() {
+                return self.leave_a_mark();
+            }
+            last_weight = 0;
+            jobs.extend(waiting.drain(..));
+            while !jobs.is_empty() {
+                let mut weight = 0;
+                while weight < tuning.batch_max
+                    && let Some(job) = jobs.pop_front()
+                {
+                    weight += job.weight();
+                    batch.push(job);
+                    if tuning.inline {
+                        break;
+                    }
+                }
+                last_weight = last_weight.max(weight);
+                self.write(&mut batch)?;
+            }
         }
     }
-    let committed = reply::commit(connection)?;
-    for answer in answers {
-        answer.release(&committed);
+
+    /// One batch, one commit.
+    fn write(&mut self, batch: &mut Vec<Job>) -> Result<(), Failure> {
+        self.statements.begin.execute([])?;
+        let mut answers = Vec::with_capacity(batch.len());
+        for job in batch.drain(..) {
+            answers.extend(self.run_job(job)?);
+        }
+        self.write_wallets()?;
+        self.write_usage()?;
+        self.forget_old_keys();
+        if self.memory.settled_to().0 - self.marked >= MARK_EVERY {
+            self.write_mark()?;
+        }
+        let admitted_to = turnpike_domain::ids::MessageKey(self.memory.last_place);
+        self.idempotency.work_a_slice(self.connection, admitted_to, self.memory.newest_at)?;
+        self.wamids.work_a_slice(self.connection, self.memory.settled_to(), self.memory.newest_at)?;
+
+        let committed = reply::commit(self.connection)?;
+        self.idempotency.committed();
+        self.wamids.committed();
+        for answer in answers {
+            answer.release(&committed);
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn run_job(&mut self, job: Job) -> Result<Option<Withheld>, Failure> {
+        Ok(Some(match job {
+            Job::Admit(batch, caller) => caller.withhold(batch.into_iter().map(|new| self.admit(new)).collect::<Result<_, _>>()?),
+            Job::Settle(batch, caller) => caller.withhold(batch.into_iter().map(|outcome| self.settle(outcome)).collect::<Result<_, _>>()?),
+            Job::Resolve(batch, caller) => {
+                caller.withhold(batch.into_iter().map(|resolve| self.resolve(resolve)).collect::<Result<_, _>>()?)
+            }
+            Job::MoveLegs(batch, caller) => {
+                caller.withhold(batch.iter().map(|movement| self.move_leg(movement)).collect::<Result<_, _>>()?)
+            }
+            Job::MoveWallet(movement, caller) => caller.withhold(self.move_wallet(&movement)?),
+            Job::Balance(organization, mode, caller) => caller.withhold(self.wallet((organization, mode))?),
+            Job::Forget(contents, answers, caller) => caller.withhold(self.forget_a_slice(contents, answers)?),
+            Job::Control(job) => return control(self.connection, job),
+        }))
+    }
+
+    fn write_wallets(&mut self) -> Result<(), Failure> {
+        for (organization, mode) in self.memory.changed_wallets.drain() {
+            let Some(balance) = self.memory.wallets.get(&(organization, mode)) else { continue };
+            let changed = self.statements.update_wallet.execute(params![
+                organization.0,
+                mode.number(),
+                balance.posted.0,
+                balance.held_base.0,
+                balance.held_meta.0
+            ])?;
+            assert!(changed == 1, "a wallet in memory has its row");
+        }
+        Ok(())
+    }
+
+    fn write_usage(&mut self) -> Result<(), Failure> {
+        for ((day, api_key), (messages, spend)) in self.memory.usage.drain() {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO usage (day, api_key, messages, spend) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET messages = messages + excluded.messages, spend = spend + excluded.spend",
+                )?
+                .execute(params![day.0, api_key.0, messages, spend])?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of resolved messages' keys whose day is over.
+    fn forget_old_keys(&mut self) {
+        while let Some(first) = self.memory.resolved_keys.first_entry() {
+            let (until, message) = *first.key();
+            if until > self.memory.newest_at {
+                break;
+            }
+            self.idempotency.unpin(&first.remove(), message);
+        }
+    }
+
+    fn write_mark(&mut self) -> Result<(), Failure> {
+        self.marked = self.memory.settled_to().0;
+        self.connection
+            .prepare_cached("INSERT INTO marks (name, value) VALUES ('settled', ?1) ON CONFLICT DO UPDATE SET value = excluded.value")?
+            .execute([self.marked])?;
+        Ok(())
+    }
+
+    /// The last thing of an orderly end.
+    fn leave_a_mark(&mut self) -> Result<(), Failure> {
+        if self.memory.settled_to().0 == self.marked {
+            return Ok(());
+        }
+        self.statements.begin.execute([])?;
+        self.write_mark()?;
+        reply::commit(self.connection)?;
+        Ok(())
+    }
 }
 
 /// A control job in its savepoint: what fails there is undone there, and does not touch the rest

@@ -1,0 +1,151 @@
+//! Messages found by readers: pages of a list, a wamid, what limits are rebuilt from.
+
+use rusqlite::{Connection, params};
+use turnpike_domain::ids::{ApiKeyId, ApplicationId, MessageCipher, MessageKey, OrganizationId};
+use turnpike_domain::ledger::OutcomeKind;
+use turnpike_domain::money::Micros;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::{UnixMs, UtcDay};
+
+use super::record::{self, RECORD};
+use crate::messages::{DayUsage, Hash16, MessageFilter, MessageRecord, RecentSend};
+use crate::sqlite::failure::{Failure, corrupt};
+use crate::sqlite::hash_index::HashIndex;
+use crate::sqlite::statements::contents_table;
+
+/// Most messages of one page, whatever is asked for.
+const PAGE_MAX: u32 = 1_000;
+
+/// Which page of which list.
+pub(in crate::sqlite) struct Page {
+    pub(in crate::sqlite) organization: OrganizationId,
+    pub(in crate::sqlite) application: Option<ApplicationId>,
+    pub(in crate::sqlite) filter: MessageFilter,
+    pub(in crate::sqlite) before: Option<MessageKey>,
+    pub(in crate::sqlite) limit: u32,
+}
+
+/// One message of an organization, whole.
+pub(in crate::sqlite) fn one(
+    connection: &Connection,
+    cipher: &MessageCipher,
+    organization: OrganizationId,
+    key: MessageKey,
+) -> Result<Option<MessageRecord>, Failure> {
+    Ok(record::read_whole(connection, cipher, key)?.filter(|message| message.organization == organization))
+}
+
+/// Messages of an organization, newest first.
+pub(in crate::sqlite) fn page(connection: &Connection, cipher: &MessageCipher, page: &Page) -> Result<Vec<MessageRecord>, Failure> {
+    // The unresolved are few and have a table of their own; the rest is read backwards by key.
+    let (source, state) = match page.filter {
+        MessageFilter::Any => ("", ""),
+        MessageFilter::InFlight => ("", "AND o.message IS NULL"),
+        MessageFilter::Unknown => ("JOIN open_unknowns u ON u.message = m.key", ""),
+        MessageFilter::Accepted => ("", "AND (o.kind = 1 OR r.resolution IN (1, 2))"),
+        MessageFilter::Refused => ("", "AND (o.kind IN (2, 3, 4) OR r.resolution = 3)"),
+        MessageFilter::PresumedNotSent => ("", "AND r.resolution = 4"),
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {RECORD}
+         {source}
+         WHERE m.key < ?1 AND m.organization = ?2 AND (?3 IS NULL OR m.application = ?3) {state}
+         ORDER BY m.key DESC
+         LIMIT ?4"
+    ))?;
+    let before = page.before.map_or(i64::MAX, |key| key.0);
+    let application = page.application.map(|application| application.0);
+    let mut rows = statement.query(params![before, page.organization.0, application, page.limit.min(PAGE_MAX)])?;
+    let mut messages = Vec::new();
+    while let Some(row) = rows.next()? {
+        messages.push(record::from_row(connection, row, Some(cipher))?);
+    }
+    Ok(messages)
+}
+
+/// Messages whose wamid has this hash.
+pub(in crate::sqlite) fn by_wamid(
+    connection: &Connection,
+    index: &HashIndex,
+    cipher: &MessageCipher,
+    organization: OrganizationId,
+    wamid: Hash16,
+) -> Result<Vec<MessageRecord>, Failure> {
+    let mut found = None;
+    index.find(connection, &wamid, |key| {
+        let has_it: bool = connection
+            .prepare_cached(
+                "SELECT 1 FROM messages m
+                 LEFT JOIN outcomes o ON o.message = m.key
+                 LEFT JOIN resolutions r ON r.message = m.key
+                 WHERE m.key = ?1 AND m.organization = ?2 AND (o.wamid = ?3 OR r.wamid = ?3)",
+            )?
+            .exists(params![key.0, organization.0, &wamid])?;
+        found = has_it.then_some(key);
+        Ok(has_it)
+    })?;
+    match found {
+        Some(key) => Ok(one(connection, cipher, organization, key)?.into_iter().collect()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Messages admitted since `since`, in order.
+pub(in crate::sqlite) fn recent(connection: &Connection, since: UnixMs) -> Result<Vec<RecentSend>, Failure> {
+    let days: Vec<String> = connection
+        .prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'table' AND name >= ?1 AND name < 'contents_:' ORDER BY name")?
+        .query_map([contents_table(since.day())], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut sends = Vec::new();
+    for contents in days {
+        of_day(connection, &contents, since, &mut sends)?;
+    }
+    Ok(sends)
+}
+
+fn of_day(connection: &Connection, contents: &str, since: UnixMs, sends: &mut Vec<RecentSend>) -> Result<(), Failure> {
+    // Read backwards: admission times rise with the key but for the spread of one batch, so the
+    // first message that is this much older ends the search.
+    const SPREAD_MS: i64 = 60_000;
+    let mut statement = connection.prepare(&format!(
+        "SELECT m.key, m.api_key, m.application, m.at, m.mode, c.recipient, o.kind
+         FROM {contents} c
+         JOIN messages m ON m.key = c.message
+         LEFT JOIN outcomes o ON o.message = m.key
+         ORDER BY c.message DESC"
+    ))?;
+    let mut rows = statement.query([])?;
+    let begin = sends.len();
+    while let Some(row) = rows.next()? {
+        let at = UnixMs(row.get(3)?);
+        if at.0 < since.0.saturating_sub(SPREAD_MS) {
+            break;
+        }
+        if at < since {
+            continue;
+        }
+        let key = MessageKey(row.get(0)?);
+        let kind: Option<i64> = row.get(6)?;
+        sends.push(RecentSend {
+            api_key: ApiKeyId(row.get(1)?),
+            application: ApplicationId(row.get(2)?),
+            at,
+            mode: Mode::from_number(row.get(4)?).ok_or_else(|| corrupt("messages", "mode", key))?,
+            recipient: row.get(5)?,
+            reached_meta: kind.and_then(OutcomeKind::from_number) != Some(OutcomeKind::NotSent),
+        });
+    }
+    sends[begin..].reverse();
+    Ok(())
+}
+
+/// What keys with daily limits used on a day.
+pub(in crate::sqlite) fn usage(connection: &Connection, day: UtcDay) -> Result<Vec<DayUsage>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT api_key, messages, spend FROM usage WHERE day = ?1")?;
+    let mut rows = statement.query([day.0])?;
+    let mut used = Vec::new();
+    while let Some(row) = rows.next()? {
+        used.push(DayUsage { api_key: ApiKeyId(row.get(0)?), day, messages: row.get(1)?, spend: Micros(row.get(2)?) });
+    }
+    Ok(used)
+}

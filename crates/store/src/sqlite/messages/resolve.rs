@@ -1,0 +1,61 @@
+//! Resolutions: what evidence said in the end about an unknown outcome.
+
+use rusqlite::params;
+use turnpike_domain::ledger::OutcomeKind;
+
+use super::admit::KEY_KEPT_MS;
+use super::record::standing;
+use super::settle::Moved;
+use crate::messages::{Resolve, Settled};
+use crate::sqlite::failure::Failure;
+use crate::sqlite::writer::Writer;
+
+impl Writer<'_> {
+    /// Resolves an unknown outcome. The first resolution stands.
+    pub(in crate::sqlite) fn resolve(&mut self, resolve: Resolve) -> Result<Settled, Failure> {
+        self.memory.newest_at = self.memory.newest_at.max(resolve.at);
+        let Some(message) = standing(self.connection, resolve.message)? else { return Ok(Settled::NotFound) };
+        if message.organization != resolve.organization {
+            return Ok(Settled::NotFound);
+        }
+        match (message.outcome, message.resolution) {
+            (Some((outcome, _)), Some((resolution, _))) => return Ok(Settled::Already { outcome, resolution: Some(resolution) }),
+            (Some((OutcomeKind::Unknown, _)), None) => {}
+            _ => return Ok(Settled::NotUnknown),
+        }
+        let moved = Moved::of(message.base.held(), message.meta.held(), |leg| resolve.resolution.movement(leg));
+        self.connection
+            .prepare_cached(
+                "INSERT INTO resolutions
+                   (message, at, resolution, evidence, reason, wamid, base_captured, base_released, meta_released)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                resolve.message.0,
+                resolve.at.0,
+                resolve.resolution as i64,
+                resolve.evidence as i64,
+                resolve.reason,
+                &resolve.wamid,
+                moved.base_captured.0,
+                moved.base_released.0,
+                moved.meta_released.0,
+            ])?;
+        self.connection.prepare_cached("DELETE FROM open_unknowns WHERE message = ?1")?.execute([resolve.message.0])?;
+        if !resolve.answer.is_empty() {
+            self.statements.day(message.admitted_at.day())?.put_answer.execute(params![resolve.message.0, &resolve.answer])?;
+        }
+        if moved != Moved::default() {
+            self.apply((message.organization, message.mode), moved)?;
+        }
+        if let Some(wamid) = resolve.wamid {
+            // Segments are rebuilt from recent outcomes only; a resolution can be of any age.
+            self.wamids.pin(wamid, resolve.message);
+        }
+        self.memory.forget_unknown(resolve.message, message.application, message.mode, message.fingerprint);
+        if let Some(hash) = message.idempotency {
+            self.memory.resolved_keys.insert((resolve.at.plus_ms(KEY_KEPT_MS), resolve.message), hash);
+        }
+        Ok(Settled::Done)
+    }
+}

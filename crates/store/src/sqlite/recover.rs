@@ -1,0 +1,157 @@
+//! What a start does before the first job: rebuilds the writer's memory from rows, and gives every
+//! admitted message that has no outcome one, because nobody will come back for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use turnpike_domain::ids::{ApplicationId, MessageKey};
+use turnpike_domain::ledger::OutcomeKind;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
+
+use super::failure::{Failure, corrupt};
+use super::hash_index::{self, HashIndex};
+use super::memory::Memory;
+use super::messages::KEY_KEPT_MS;
+use super::{Recovery, Tuning};
+use crate::messages::Hash16;
+
+/// Beyond a key's day, how long its segment is kept: longer than any send is in flight.
+const SEGMENT_MARGIN_MS: i64 = 3_600_000;
+
+/// Memory and indexes as of the last commit, and what had to be settled.
+pub(super) struct Recovered {
+    pub(super) memory: Memory,
+    pub(super) idempotency: Arc<HashIndex>,
+    pub(super) wamids: Arc<HashIndex>,
+    pub(super) recovery: Recovery,
+}
+
+/// Recovers.
+pub(super) fn recover(connection: &mut Connection, tuning: &Tuning, now: UnixMs) -> Result<Recovered, Failure> {
+    let recovery = settle_the_abandoned(connection, now)?;
+    let mut memory = Memory {
+        last_place: connection.query_row(
+            "SELECT max(coalesce((SELECT max(key) FROM messages), 0), coalesce((SELECT max(place) FROM wallet_movements), 0))",
+            [],
+            |row| row.get(0),
+        )?,
+        newest_at: now,
+        ..Memory::default()
+    };
+    let keep = Some(KEY_KEPT_MS + SEGMENT_MARGIN_MS);
+    let (idempotency, covered) = HashIndex::load(connection, hash_index::IDEMPOTENCY, tuning.segment_entries, keep, now)?;
+    add_recent_keys(connection, &idempotency, covered)?;
+    pin_unknown_keys(connection, &idempotency, &mut memory)?;
+    pin_resolved_keys(connection, &idempotency, &mut memory, now)?;
+    let (wamids, covered) = HashIndex::load(connection, hash_index::WAMIDS, tuning.segment_entries, None, now)?;
+    add_recent_wamids(connection, &wamids, covered)?;
+    Ok(Recovered { memory, idempotency: Arc::new(idempotency), wamids: Arc::new(wamids), recovery })
+}
+
+/// Every admitted message without an outcome gets one. Whether Meta saw a real one cannot be
+/// known: unknown. A fake was never going to leave: not sent, so that its key is free.
+fn settle_the_abandoned(connection: &mut Connection, now: UnixMs) -> Result<Recovery, Failure> {
+    let settled_to: i64 =
+        connection.query_row("SELECT value FROM marks WHERE name = 'settled'", [], |row| row.get(0)).optional()?.unwrap_or(0);
+    let step = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut recovery = Recovery::default();
+    {
+        let mut abandoned = step.prepare(
+            "SELECT m.key, m.mode
+             FROM messages m
+             LEFT JOIN outcomes o ON o.message = m.key
+             WHERE m.key > ?1 AND o.message IS NULL
+             ORDER BY m.key",
+        )?;
+        let abandoned: BTreeMap<i64, i64> =
+            abandoned.query_map([settled_to], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let mut settle = step.prepare(
+            "INSERT INTO outcomes (message, at, kind, meta_code, wamid, base_captured, base_released, meta_released)
+             VALUES (?1, ?2, ?3, NULL, NULL, 0, 0, 0)",
+        )?;
+        let mut open = step.prepare("INSERT INTO open_unknowns (message) VALUES (?1)")?;
+        for (key, mode) in abandoned {
+            if Mode::from_number(mode) == Some(Mode::Fake) {
+                settle.execute(params![key, now.0, OutcomeKind::NotSent as i64])?;
+                recovery.fakes += 1;
+            } else {
+                settle.execute(params![key, now.0, OutcomeKind::Unknown as i64])?;
+                open.execute([key])?;
+                recovery.unknown += 1;
+            }
+        }
+        step.execute(
+            "INSERT INTO marks (name, value) SELECT 'settled', coalesce(max(key), 0) FROM messages WHERE true
+             ON CONFLICT DO UPDATE SET value = excluded.value",
+            [],
+        )?;
+    }
+    step.commit()?;
+    Ok(recovery)
+}
+
+fn add_recent_keys(connection: &Connection, index: &HashIndex, covered: MessageKey) -> Result<(), Failure> {
+    let mut statement =
+        connection.prepare("SELECT key, idempotency, at FROM messages WHERE key > ?1 AND idempotency IS NOT NULL ORDER BY key")?;
+    let mut rows = statement.query([covered.0])?;
+    while let Some(row) = rows.next()? {
+        index.add(row.get(1)?, MessageKey(row.get(0)?), UnixMs(row.get(2)?));
+    }
+    Ok(())
+}
+
+fn add_recent_wamids(connection: &Connection, index: &HashIndex, covered: MessageKey) -> Result<(), Failure> {
+    let mut statement =
+        connection.prepare("SELECT message, wamid, at FROM outcomes WHERE message > ?1 AND wamid IS NOT NULL ORDER BY message")?;
+    let mut rows = statement.query([covered.0])?;
+    while let Some(row) = rows.next()? {
+        index.add(row.get(1)?, MessageKey(row.get(0)?), UnixMs(row.get(2)?));
+    }
+    drop(rows);
+    // Resolutions are few, and their messages of any age: they stay in memory.
+    let mut statement = connection.prepare("SELECT message, wamid FROM resolutions WHERE wamid IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        index.pin(row.get(1)?, MessageKey(row.get(0)?));
+    }
+    Ok(())
+}
+
+fn pin_unknown_keys(connection: &Connection, index: &HashIndex, memory: &mut Memory) -> Result<(), Failure> {
+    let mut statement = connection.prepare(
+        "SELECT m.key, m.application, m.mode, m.at, m.fingerprint, m.idempotency
+         FROM open_unknowns u
+         JOIN messages m ON m.key = u.message",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = MessageKey(row.get(0)?);
+        match row.get::<_, Option<Hash16>>(5)? {
+            Some(hash) => index.pin(hash, key),
+            None => {
+                let mode = Mode::from_number(row.get(2)?).ok_or_else(|| corrupt("messages", "mode", key))?;
+                let request = (ApplicationId(row.get(1)?), mode, row.get(4)?);
+                memory.unknown_requests.entry(request).or_default().push((key, UnixMs(row.get(3)?)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pin_resolved_keys(connection: &Connection, index: &HashIndex, memory: &mut Memory, now: UnixMs) -> Result<(), Failure> {
+    let mut statement = connection.prepare(
+        "SELECT r.message, r.at, m.idempotency
+         FROM resolutions r
+         JOIN messages m ON m.key = r.message
+         WHERE r.at > ?1 AND m.idempotency IS NOT NULL",
+    )?;
+    let mut rows = statement.query([now.0.saturating_sub(KEY_KEPT_MS)])?;
+    while let Some(row) = rows.next()? {
+        let (key, at, hash): (i64, i64, Hash16) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        index.pin(hash, MessageKey(key));
+        memory.resolved_keys.insert((UnixMs(at).plus_ms(KEY_KEPT_MS), MessageKey(key)), hash);
+    }
+    Ok(())
+}
