@@ -18,6 +18,7 @@ pub mod secret;
 pub mod send;
 pub mod settings;
 pub mod templates;
+pub mod net;
 pub mod transport;
 pub mod vault;
 

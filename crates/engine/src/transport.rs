@@ -287,6 +287,21 @@ impl TransportError {
     }
 }
 
+/// Why an outcome is unknown where an answer came and cannot be used: its body was cut or is too
+/// long, or nothing in it proves anything. The status says how much is known nevertheless.
+#[must_use]
+pub fn cause_of_unusable(status: StatusCode) -> UnknownCause {
+    if status.is_client_error() {
+        UnknownCause::UnreadableRefusal
+    } else if status.is_server_error() {
+        UnknownCause::ServerError
+    } else if status.is_redirection() {
+        UnknownCause::Redirect
+    } else {
+        UnknownCause::UnreadableAnswer
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

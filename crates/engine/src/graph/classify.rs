@@ -19,14 +19,14 @@
 //! to have done the work (reliability §c1, step 8); Meta documents no code as proof of the contrary.
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use turnpike_domain::refusal::{MetaRefusal, UnknownCause};
 
 use super::codes;
 use super::{GraphFailure, GraphOutcome};
-use crate::transport::GraphResponse;
+use crate::transport::{GraphResponse, cause_of_unusable};
 
 /// Codes that prove a refusal even in a 5xx (contract §3.4: published, empty at first). Whoever
 /// adds one shows in docs/decisions how it was proved.
@@ -89,23 +89,7 @@ fn failure(answer: &GraphResponse) -> GraphFailure {
             .filter(|error| REFUSED_THOUGH_5XX.contains(&error.code))
             .map_or(GraphFailure::Unknown { cause: UnknownCause::ServerError }, refused);
     }
-    GraphFailure::Unknown { cause: unreadable_status(answer.status) }
-}
-
-/// The cause of an unknown where only the head of an answer is known: its body was cut or too long.
-#[must_use]
-pub fn cause_of_cut_answer(status: StatusCode) -> UnknownCause {
-    if status.is_client_error() {
-        UnknownCause::UnreadableRefusal
-    } else if status.is_server_error() {
-        UnknownCause::ServerError
-    } else {
-        unreadable_status(status)
-    }
-}
-
-fn unreadable_status(status: StatusCode) -> UnknownCause {
-    if status.is_redirection() { UnknownCause::Redirect } else { UnknownCause::UnreadableAnswer }
+    GraphFailure::Unknown { cause: cause_of_unusable(answer.status) }
 }
 
 /// The id of the first message, where the whole body is one JSON object that has one.

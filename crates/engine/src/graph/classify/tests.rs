@@ -1,6 +1,6 @@
 //! Answers as they come, and as they should not.
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use proptest::prelude::*;
 use turnpike_domain::refusal::MetaRefusalClass;
 
