@@ -30,6 +30,16 @@ impl UnixMs {
         UnixMs(self.0.saturating_add(ms))
     }
 
+    /// Reads an RFC 3339 instant, or a date, which is its midnight in UTC.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<UnixMs> {
+        let at = match text.parse::<jiff::civil::Date>() {
+            Ok(date) if text.len() == "2026-10-01".len() => date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
+            _ => text.parse::<jiff::Timestamp>().ok()?,
+        };
+        Some(UnixMs(at.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC with milliseconds and `Z`, the form of every surface (management-api rule 8).
     #[must_use]
     pub fn to_rfc3339(self) -> String {
@@ -67,6 +77,13 @@ mod tests {
     fn an_instant_is_shown_in_utc_with_milliseconds() {
         assert_eq!(UnixMs(1_795_392_000_123).to_rfc3339(), "2026-11-23T00:00:00.123Z");
         assert_eq!(UnixMs(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_date_and_an_instant_are_read() {
+        assert_eq!(UnixMs::parse("2026-11-23"), Some(UnixMs(1_795_392_000_000)));
+        assert_eq!(UnixMs::parse("2026-11-23T00:00:00.123Z"), Some(UnixMs(1_795_392_000_123)));
+        assert_eq!(UnixMs::parse("tomorrow"), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::directory::{App, Directory, Ways, sandbox_id};
 use crate::entropy::Entropy;
 use crate::graph::codes::{meaning, pauses_number};
-use crate::graph::{GraphClient, GraphOutcome, Link, LinkError};
+use crate::graph::{GraphClient, GraphFailure, GraphOutcome, Link, LinkError};
 use crate::keys::KeyTable;
 use crate::limits::{Limits, LimitsConfig, Tick};
 use crate::metrics::Metrics;
@@ -176,6 +176,46 @@ impl Engine {
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// The templates of a WABA, as last read.
+    #[must_use]
+    pub fn waba_templates(&self, waba_id: &str) -> Option<Arc<crate::templates::Waba>> {
+        self.templates.waba(waba_id)
+    }
+
+    /// All rate cards.
+    #[must_use]
+    pub fn rate_cards(&self) -> turnpike_domain::rates::Cards {
+        self.rates.cards()
+    }
+
+    /// Asks Meta for an application's number: whether token, permission and number are sound.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub async fn look_at_number(&self, app: &App, deadline: std::time::Duration) -> Result<String, (String, String)> {
+        if let Some(paused) = &app.row.paused {
+            return Err((format!("paused since {}: {} ({})", paused.since.to_rfc3339(), paused.title, paused.code), paused.hint.clone()));
+        }
+        let Some(link) = &app.live else {
+            return match app.row.status {
+                ApplicationStatus::Draft => Ok("a draft: sandbox keys work, live ones do not yet".to_owned()),
+                ApplicationStatus::Suspended => Ok("suspended by an operator".to_owned()),
+                ApplicationStatus::Activated => {
+                    Err(("its token cannot be used".to_owned(), "Set the token again with: turnpike app connect".to_owned()))
+                }
+            };
+        };
+        match self.graph.number(link, Some(deadline), &crate::graph::Trace::default()).await {
+            Ok(number) => Ok(format!(
+                "Meta knows the number {}, quality {}",
+                number.display_phone_number.as_deref().unwrap_or("(not shown)"),
+                number.quality_rating.as_deref().unwrap_or("unknown")
+            )),
+            Err(GraphFailure::Refused { refusal, .. }) => Err((format!("Meta says: {} ({})", refusal.title, refusal.code), refusal.hint)),
+            Err(failure) => Err((failure.to_string(), "Check the network between this machine and Meta.".to_owned())),
+        }
     }
 
     /// Monotonic time since the engine began, for windows.

@@ -6,7 +6,9 @@
 
 pub mod error;
 pub mod gate;
+pub mod messaging;
 pub mod operations;
+pub mod operator;
 pub mod request_id;
 pub mod router;
 pub mod server;

@@ -1,11 +1,9 @@
 //! Headers of the messaging API: who calls, which request it is, what is left of the limits.
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use turnpike_domain::refusal::{FieldFault, Refusal};
 use turnpike_engine::limits::{Standing, WindowStanding};
 
-/// The caller's key for a request (contract §3.5).
-pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// On an answer that was kept (contract §3.5).
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// Sends though an equal request's outcome is unknown (contract §3.5).
@@ -20,8 +18,8 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 ///
 /// # Errors
 /// AUTH_002 without one, AUTH_003 where it is not `Bearer <token>`.
-pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let value = headers.get(AUTHORIZATION).ok_or(Refusal::NoAuthorization)?;
+pub fn bearer(authorization: Option<&HeaderValue>) -> Result<&str, Refusal> {
+    let value = authorization.ok_or(Refusal::NoAuthorization)?;
     let text = value.to_str().map_err(|_| Refusal::NotBearer)?;
     let (scheme, token) = text.split_once(' ').ok_or(Refusal::NotBearer)?;
     let token = token.trim_matches(' ');
@@ -33,8 +31,8 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
 
 /// Whether the content type says JSON, with or without parameters.
 #[must_use]
-pub fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
+pub fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    content_type.and_then(|value| value.to_str().ok()).is_some_and(|text| {
         let essence = text.split(';').next().unwrap_or("").trim();
         essence.eq_ignore_ascii_case("application/json")
     })
@@ -44,8 +42,8 @@ pub fn is_json(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// A fault `header.Idempotency-Key`.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, FieldFault> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+pub fn idempotency_key(header: Option<&HeaderValue>) -> Result<Option<String>, FieldFault> {
+    let Some(value) = header else { return Ok(None) };
     let fault = |problem: &str| FieldFault::new("header.Idempotency-Key", problem);
     let text = value.to_str().map_err(|_| fault("must be visible ASCII characters"))?.trim_matches(' ');
     let key = match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
@@ -136,37 +134,37 @@ fn put_text(headers: &mut HeaderMap, name: HeaderName, text: String) {
 mod tests {
     use super::*;
 
-    fn with(name: HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, HeaderValue::from_str(value).expect("a header value"))])
+    fn value(text: &str) -> HeaderValue {
+        HeaderValue::from_str(text).expect("a header value")
     }
 
     #[test]
     fn a_key_is_taken_from_bearer_alone() {
-        assert_eq!(bearer(&with(AUTHORIZATION, "Bearer pk_x")), Ok("pk_x"));
-        assert_eq!(bearer(&with(AUTHORIZATION, "bearer  pk_x")), Ok("pk_x"));
-        assert_eq!(bearer(&HeaderMap::new()), Err(Refusal::NoAuthorization));
+        assert_eq!(bearer(Some(&value("Bearer pk_x"))), Ok("pk_x"));
+        assert_eq!(bearer(Some(&value("bearer  pk_x"))), Ok("pk_x"));
+        assert_eq!(bearer(None), Err(Refusal::NoAuthorization));
         for other in ["pk_x", "Basic cGs6eA==", "Bearer", "Bearer ", "Bearer a b"] {
-            assert_eq!(bearer(&with(AUTHORIZATION, other)), Err(Refusal::NotBearer), "{other}");
+            assert_eq!(bearer(Some(&value(other))), Err(Refusal::NotBearer), "{other}");
         }
     }
 
     #[test]
     fn a_quoted_and_a_bare_key_are_the_same() {
-        for value in ["order-7", "\"order-7\"", " order-7 "] {
-            assert_eq!(idempotency_key(&with(IDEMPOTENCY_KEY, value)), Ok(Some("order-7".to_owned())), "{value}");
+        for text in ["order-7", "\"order-7\"", " order-7 "] {
+            assert_eq!(idempotency_key(Some(&value(text))), Ok(Some("order-7".to_owned())), "{text}");
         }
-        assert_eq!(idempotency_key(&with(IDEMPOTENCY_KEY, r#""a\"b""#)), Ok(Some("a\"b".to_owned())));
-        for value in ["", "\"\"", "a b", "\"a\\n\"", &"x".repeat(256)] {
-            assert!(idempotency_key(&with(IDEMPOTENCY_KEY, value)).is_err(), "{value}");
+        assert_eq!(idempotency_key(Some(&value(r#""a\"b""#))), Ok(Some("a\"b".to_owned())));
+        for text in ["", "\"\"", "a b", "\"a\\n\"", &"x".repeat(256)] {
+            assert!(idempotency_key(Some(&value(text))).is_err(), "{text}");
         }
     }
 
     #[test]
     fn json_is_json_with_or_without_charset() {
-        assert!(is_json(&with(CONTENT_TYPE, "application/json")));
-        assert!(is_json(&with(CONTENT_TYPE, "Application/JSON; charset=utf-8")));
-        assert!(!is_json(&with(CONTENT_TYPE, "application/jsonp")));
-        assert!(!is_json(&with(CONTENT_TYPE, "text/plain")));
-        assert!(!is_json(&HeaderMap::new()));
+        assert!(is_json(Some(&value("application/json"))));
+        assert!(is_json(Some(&value("Application/JSON; charset=utf-8"))));
+        assert!(!is_json(Some(&value("application/jsonp"))));
+        assert!(!is_json(Some(&value("text/plain"))));
+        assert!(!is_json(None));
     }
 }

@@ -1,8 +1,5 @@
 //! `GET /v1/wa/message/{id or wamid}`, `GET /v1/wa/message` with an Idempotency-Key, `GET /v1/wa/me`.
 
-use std::net::IpAddr;
-
-use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use turnpike_domain::refusal::{FieldFault, Refusal};
 
@@ -11,13 +8,13 @@ use super::answer::success;
 use super::headers::idempotency_key;
 use super::send::finish;
 use crate::error::{ErrorContext, render};
-use crate::server::Response;
+use crate::server::{Incoming, Response};
 
 impl Messaging {
     /// A message by our id or by wamid. `tail` is the path behind `message/`, taken whole: a wamid
     /// holds `/`, `+` and `=`, escaped or not.
-    pub async fn look_up(&self, parts: &Parts, address: Option<IpAddr>, tail: &str, context: ErrorContext) -> Response {
-        let caller = match self.caller(parts, address) {
+    pub(super) async fn look_up(&self, request: Incoming, tail: &str, context: ErrorContext) -> Response {
+        let caller = match self.caller(&request.known, request.peer) {
             Ok(caller) => caller,
             Err(refusal) => return render(&refusal, context),
         };
@@ -32,13 +29,13 @@ impl Messaging {
     }
 
     /// A message by the Idempotency-Key that it was sent with. Never sends.
-    pub async fn look_up_by_key(&self, parts: &Parts, address: Option<IpAddr>, context: ErrorContext) -> Response {
-        let caller = match self.caller(parts, address) {
+    pub(super) async fn look_up_by_key(&self, request: Incoming, context: ErrorContext) -> Response {
+        let caller = match self.caller(&request.known, request.peer) {
             Ok(caller) => caller,
             Err(refusal) => return render(&refusal, context),
         };
         let missing = || FieldFault::new("header.Idempotency-Key", "must be given: it names the message to look up");
-        let found = match idempotency_key(&parts.headers) {
+        let found = match idempotency_key(request.known.idempotency_key.as_ref()) {
             Ok(Some(key)) => self.engine.look_up_by_key(&caller, &key).await,
             Ok(None) => Err(Refusal::Fields(vec![missing()])),
             Err(fault) => Err(Refusal::Fields(vec![fault])),
@@ -52,8 +49,8 @@ impl Messaging {
     }
 
     /// The caller's own application, limits and balance.
-    pub async fn me(&self, parts: &Parts, address: Option<IpAddr>, context: ErrorContext) -> Response {
-        let caller = match self.caller(parts, address) {
+    pub(super) async fn me(&self, request: Incoming, context: ErrorContext) -> Response {
+        let caller = match self.caller(&request.known, request.peer) {
             Ok(caller) => caller,
             Err(refusal) => return render(&refusal, context),
         };

@@ -5,40 +5,76 @@
 
 pub mod answer;
 pub mod headers;
-pub mod lookup;
+mod lookup;
 pub mod query;
-pub mod send;
+mod send;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::ORIGIN;
-use http::request::Parts;
-use turnpike_domain::refusal::{NotAllowed, Refusal};
+use http::{HeaderValue, Method};
+use turnpike_domain::refusal::Refusal;
 use turnpike_engine::Engine;
 use turnpike_engine::caller::Caller;
+use turnpike_engine::send::Trace;
 
-/// Where the messaging API begins.
-pub const BASE: &str = "/v1/wa/";
+use crate::error::{ErrorContext, Sending, render};
+use crate::gate::Gate;
+use crate::request_id::{RequestId, TraceParent};
+use crate::server::{BodyPace, Incoming, Known, Peer, Response, SEND_PATH, Service};
 
 /// The messaging API over one engine.
 #[derive(Clone)]
 pub struct Messaging {
     /// The works.
     pub engine: Arc<Engine>,
+    /// Sheds what is more than we can answer in time.
+    pub gate: Gate,
+    /// How slowly a body may come.
+    pub body_pace: BodyPace,
 }
+
+impl Service for Messaging {
+    async fn call(&self, request: Incoming) -> Response {
+        let context = request.error_context();
+        if request.path() == SEND_PATH {
+            return match request.head.method {
+                Method::POST => self.send(request).await,
+                Method::GET => self.look_up_by_key(request, context).await,
+                _ => render(&Refusal::MethodNotAllowed { allow: "GET, POST" }, ErrorContext { send: Sending::No, ..context }),
+            };
+        }
+        let path = request.head.uri.path().to_owned();
+        match (path.strip_prefix(SEND_PATH).and_then(|tail| tail.strip_prefix('/')), &request.head.method) {
+            (Some("check"), &Method::POST) => self.check(request).await,
+            (Some("check"), _) => render(&Refusal::MethodNotAllowed { allow: "POST" }, context),
+            (Some(tail), &Method::GET) if !tail.is_empty() => self.look_up(request, tail, context).await,
+            (Some(tail), _) if !tail.is_empty() => render(&Refusal::MethodNotAllowed { allow: "GET" }, context),
+            (None, &Method::GET) if path == ME_PATH => self.me(request, context).await,
+            (None, _) if path == ME_PATH => render(&Refusal::MethodNotAllowed { allow: "GET" }, context),
+            _ => render(&Refusal::NotFound, context),
+        }
+    }
+}
+
+/// The caller's own standing.
+const ME_PATH: &str = "/v1/wa/me";
 
 impl Messaging {
     /// Step 2: who calls. Before the body is read, so that nobody without a key makes us read one.
     ///
     /// # Errors
     /// AUTH_001 to AUTH_006, RATE_001 `address`.
-    fn caller(&self, parts: &Parts, address: Option<IpAddr>) -> Result<Caller, Refusal> {
-        let caller = self.engine.authenticate(headers::bearer(&parts.headers)?, address)?;
-        // Keys do not belong in browsers (contract §1).
-        if parts.headers.contains_key(ORIGIN) {
-            return Err(Refusal::NotAllowed(NotAllowed::Browser));
-        }
+    fn caller(&self, known: &Known, peer: Peer) -> Result<Caller, Refusal> {
+        let caller = self.engine.authenticate(headers::bearer(known.authorization.as_ref())?, peer.address())?;
+        known.refuse_browser()?;
         Ok(caller)
+    }
+}
+
+/// What Meta and our logs know the request by.
+fn trace(request_id: &RequestId, traceparent: Option<&TraceParent>) -> Trace {
+    Trace {
+        request_id: Some(Arc::from(request_id.as_str())),
+        traceparent: traceparent.and_then(|parent| HeaderValue::from_str(parent.as_str()).ok()),
     }
 }

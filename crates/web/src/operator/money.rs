@@ -1,0 +1,143 @@
+//! Wallets: show, top up, correct, state; and the ledger's proof.
+
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use turnpike_domain::ledger::Balance;
+use turnpike_domain::money::{Currency, Micros};
+use turnpike_domain::send::Mode;
+use turnpike_engine::control::ControlFault;
+use turnpike_engine::control::money::WalletOrder;
+use turnpike_store::ledger::{Verification, WalletMovement};
+use uuid::Uuid;
+
+use super::Operator;
+use super::answer::{Actor, Asked, Body, Data, Fault, Page, page_size};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WalletView {
+    organization: String,
+    mode: Mode,
+    currency: Currency,
+    /// What was paid in and not yet taken.
+    posted: Micros,
+    held: Micros,
+    held_base: Micros,
+    held_meta: Micros,
+    available: Micros,
+}
+
+fn view(organization: &str, mode: Mode, currency: Currency, balance: Balance) -> WalletView {
+    WalletView {
+        organization: organization.to_owned(),
+        mode,
+        currency,
+        posted: balance.posted,
+        held: balance.held(),
+        held_base: balance.held_base,
+        held_meta: balance.held_meta,
+        available: balance.available(),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhichWallet {
+    #[serde(default)]
+    sandbox: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Order {
+    amount: Micros,
+    #[serde(default)]
+    reason: String,
+    id: Option<Uuid>,
+    #[serde(default)]
+    sandbox: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatementPage {
+    #[serde(default)]
+    sandbox: bool,
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+fn mode_of(sandbox: bool) -> Mode {
+    if sandbox { Mode::Sandbox } else { Mode::Live }
+}
+
+pub(super) async fn show(
+    State(operator): State<Operator>,
+    Path(org): Path<String>,
+    Asked(which): Asked<WhichWallet>,
+) -> Result<Data<WalletView>, Fault> {
+    let organization = operator.organization(&org)?;
+    let mode = mode_of(which.sandbox);
+    let balance = operator.engine.store().balance(organization.key, mode).await?.ok_or(ControlFault::NotFound("wallet"))?;
+    Ok(Data(view(&organization.name, mode, organization.currency, balance)))
+}
+
+pub(super) async fn top_up(
+    State(operator): State<Operator>,
+    actor: Actor,
+    Path(org): Path<String>,
+    Body(order): Body<Order>,
+) -> Result<Data<WalletView>, Fault> {
+    carry_out(&operator, &actor, &org, order, WalletMovement::TopUp).await
+}
+
+pub(super) async fn adjust(
+    State(operator): State<Operator>,
+    actor: Actor,
+    Path(org): Path<String>,
+    Body(order): Body<Order>,
+) -> Result<Data<WalletView>, Fault> {
+    carry_out(&operator, &actor, &org, order, WalletMovement::Adjust).await
+}
+
+async fn carry_out(
+    operator: &Operator,
+    actor: &Actor,
+    org: &str,
+    order: Order,
+    movement: WalletMovement,
+) -> Result<Data<WalletView>, Fault> {
+    let organization = operator.organization(org)?;
+    let mode = mode_of(order.sandbox);
+    let amount = order.amount;
+    let order = WalletOrder { id: order.id, mode, movement, amount, reason: order.reason, actor: actor.name().to_owned() };
+    let balance = operator.engine.move_wallet(&organization, order).await?;
+    tracing::info!(actor = actor.name(), organization.id = %organization.id, movement = ?movement, amount = %amount, mode = mode.as_str(), "moved a wallet");
+    Ok(Data(view(&organization.name, mode, organization.currency, balance)))
+}
+
+pub(super) async fn statement(
+    State(operator): State<Operator>,
+    Path(org): Path<String>,
+    Asked(page): Asked<StatementPage>,
+) -> Result<Page<StatementLineView>, Fault> {
+    let organization = operator.organization(&org)?;
+    let limit = page_size(page.limit);
+    let lines = operator.engine.store().statement(organization.key, mode_of(page.sandbox), page.before, limit).await?;
+    let full = lines.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = lines.last().filter(|_| full).map(|line| line.sequence.to_string());
+    let data = lines.into_iter().map(|line| StatementLineView { when: line.at.to_rfc3339(), line }).collect();
+    Ok(Page { data, next })
+}
+
+/// A line with its time as people read it.
+#[derive(Serialize)]
+pub(super) struct StatementLineView {
+    when: String,
+    #[serde(flatten)]
+    line: turnpike_store::ledger::StatementLine,
+}
+
+pub(super) async fn verify(State(operator): State<Operator>) -> Result<Data<Verification>, Fault> {
+    Ok(Data(operator.engine.store().verify().await?))
+}

@@ -1,0 +1,92 @@
+//! The gateway itself: doctor and backup.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::extract::State;
+use serde::Deserialize;
+use turnpike_engine::control::ControlFault;
+use turnpike_store::BackupReport;
+
+use super::answer::{Actor, Body, Data, Fault};
+use super::{Check, Operator};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackupBody {
+    target: PathBuf,
+}
+
+/// One look at Meta must not take longer: there may be many applications.
+const META_CHECK_DEADLINE: Duration = Duration::from_secs(5);
+
+pub(super) async fn doctor(State(operator): State<Operator>) -> Data<Vec<Check>> {
+    let mut checks = operator.machine.checks();
+    checks.push(database(&operator).await);
+    checks.push(ledger(&operator).await);
+    let apps: Vec<_> = operator.engine.directory().snapshot().applications.values().cloned().collect();
+    if apps.is_empty() {
+        checks.push(Check {
+            name: "applications".to_owned(),
+            ok: true,
+            detail: "there is none yet".to_owned(),
+            advice: Some("Make one with: turnpike app create NAME".to_owned()),
+        });
+    }
+    for app in apps {
+        let name = format!("application {}", app.row.app_id);
+        checks.push(match operator.engine.look_at_number(&app, META_CHECK_DEADLINE).await {
+            Ok(detail) => Check { name, ok: true, detail, advice: None },
+            Err((detail, advice)) => Check { name, ok: false, detail, advice: Some(advice) },
+        });
+    }
+    Data(checks)
+}
+
+async fn database(operator: &Operator) -> Check {
+    let name = "database".to_owned();
+    match operator.engine.store().ready().await {
+        Ok(()) => Check { name, ok: true, detail: "takes writes; schema up to date".to_owned(), advice: None },
+        Err(error) => Check {
+            name,
+            ok: false,
+            detail: error.to_string(),
+            advice: Some("Look at the disk and the log, then restart the gateway.".to_owned()),
+        },
+    }
+}
+
+async fn ledger(operator: &Operator) -> Check {
+    let name = "ledger".to_owned();
+    match operator.engine.store().verify().await {
+        Ok(found) if found.clean => {
+            Check { name, ok: true, detail: format!("{} entries of {} messages add up", found.entries, found.messages), advice: None }
+        }
+        Ok(found) => {
+            let broken: Vec<&str> = found.checks.iter().filter(|check| !check.holds).map(|check| check.id).collect();
+            Check {
+                name,
+                ok: false,
+                detail: format!("violated: {}", broken.join(", ")),
+                advice: Some("Run: turnpike ledger verify. Stop sending until it is understood.".to_owned()),
+            }
+        }
+        Err(error) => Check { name, ok: false, detail: error.to_string(), advice: Some("Look at the log.".to_owned()) },
+    }
+}
+
+pub(super) async fn backup(
+    State(operator): State<Operator>,
+    actor: Actor,
+    Body(body): Body<BackupBody>,
+) -> Result<Data<BackupReport>, Fault> {
+    if !body.target.is_absolute() {
+        return Err(ControlFault::field("target", "must be an absolute path").into());
+    }
+    if body.target.exists() {
+        return Err(ControlFault::field("target", "must not exist yet: a backup never overwrites").into());
+    }
+    let report = operator.engine.store().backup(body.target.clone()).await?;
+    tracing::info!(actor = actor.name(), target = %body.target.display(), bytes = report.bytes, "wrote a backup");
+    Ok(Data(report))
+}
