@@ -1,5 +1,6 @@
 //! The simulator over real sockets: what its documentation promises, seen from a client.
 
 mod client;
+mod faults_http1;
 mod sending;
 mod validating;
