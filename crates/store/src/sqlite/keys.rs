@@ -41,60 +41,72 @@ const COLUMNS: &str =
 fn create(connection: &Connection, new: Vec<NewApiKey>) -> Result<Vec<ApiKeyRow>, Failure> {
     let mut owner = connection.prepare_cached("SELECT count(*) FROM applications WHERE organization = ?1 AND id = ?2")?;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO api_keys (organization, application, uuid, name, mode, digest, prefix, last_four, policy, expires_at, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO api_keys (id, organization, application, uuid, name, mode, digest, prefix, last_four, policy, expires_at, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     // Batches are of one application with one policy nearly always, so what was found out for the
     // last row is kept for the next.
     let mut last_owner = None;
-    let mut last_policy: Option<(KeyPolicy, String)> = None;
-    let mut created = Vec::with_capacity(new.len());
-    for key in new {
-        let belongs = match last_owner {
-            Some((organization, application, belongs)) if (organization, application) == (key.organization, key.application) => belongs,
-            _ => owner.query_row([key.organization.0, key.application.0], |row| row.get::<_, i64>(0))? == 1,
-        };
-        last_owner = Some((key.organization, key.application, belongs));
-        if !belongs {
-            continue;
+    let mut last_policy: Option<(&KeyPolicy, String)> = None;
+    let mut belongs = |key: &NewApiKey| match last_owner {
+        Some((organization, application, belongs)) if (organization, application) == (key.organization, key.application) => Ok(belongs),
+        _ => {
+            let belongs = owner.query_row([key.organization.0, key.application.0], |row| row.get::<_, i64>(0))? == 1;
+            last_owner = Some((key.organization, key.application, belongs));
+            Ok::<bool, Failure>(belongs)
         }
+    };
+    let mut key = connection.query_row("SELECT coalesce(max(id), 0) FROM api_keys", [], |row| row.get(0))?;
+    let mut created = Vec::with_capacity(new.len());
+    for new in new {
+        if belongs(&new)? {
+            key += 1;
+            created.push(row(ApiKeyId(key), new));
+        }
+    }
+    // Digests are random, so their index is written all over in the rows' own order; in the
+    // digests' order each of its pages is written once, however many keys there are already.
+    let mut by_digest: Vec<&ApiKeyRow> = created.iter().collect();
+    by_digest.sort_unstable_by_key(|row| row.digest);
+    for row in by_digest {
         let policy = match &last_policy {
-            Some((policy, json)) if *policy == key.policy => json,
-            _ => {
-                let json = serde_json::to_string(&key.policy).map_err(StoreError::unavailable)?;
-                &last_policy.insert((key.policy.clone(), json)).1
-            }
+            Some((policy, json)) if **policy == row.policy => json,
+            _ => &last_policy.insert((&row.policy, serde_json::to_string(&row.policy).map_err(StoreError::unavailable)?)).1,
         };
         insert.execute(params![
-            key.organization.0,
-            key.application.0,
-            key.id.as_bytes(),
-            key.name,
-            key.mode.number(),
-            key.digest,
-            key.prefix,
-            key.last_four,
+            row.key.0,
+            row.organization.0,
+            row.application.0,
+            row.id.as_bytes(),
+            row.name,
+            row.mode.number(),
+            row.digest,
+            row.prefix,
+            row.last_four,
             policy,
-            key.expires_at.map(|at| at.0),
-            key.at.0,
+            row.expires_at.map(|at| at.0),
+            row.created_at.0,
         ])?;
-        created.push(ApiKeyRow {
-            key: ApiKeyId(connection.last_insert_rowid()),
-            organization: key.organization,
-            application: key.application,
-            id: key.id,
-            name: key.name,
-            mode: key.mode,
-            digest: key.digest,
-            prefix: key.prefix,
-            last_four: key.last_four,
-            policy: key.policy,
-            expires_at: key.expires_at,
-            revoked_at: None,
-            created_at: key.at,
-        });
     }
     Ok(created)
+}
+
+fn row(key: ApiKeyId, new: NewApiKey) -> ApiKeyRow {
+    ApiKeyRow {
+        key,
+        organization: new.organization,
+        application: new.application,
+        id: new.id,
+        name: new.name,
+        mode: new.mode,
+        digest: new.digest,
+        prefix: new.prefix,
+        last_four: new.last_four,
+        policy: new.policy,
+        expires_at: new.expires_at,
+        revoked_at: None,
+        created_at: new.at,
+    }
 }
 
 fn load(connection: &Connection, now: UnixMs, mut each: Box<dyn FnMut(Vec<ApiKeyRow>) + Send>) -> Result<(), Failure> {
