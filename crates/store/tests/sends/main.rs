@@ -1,0 +1,7 @@
+//! The send path of the store: what every engine must do, and what SQLite must survive.
+
+mod conformance;
+mod house;
+mod model;
+mod proof;
+mod recovery;
