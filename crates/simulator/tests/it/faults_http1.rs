@@ -51,10 +51,8 @@ fn classify(bytes: &[u8]) -> Got {
         let ended = bytes.ends_with(b"0\r\n\r\n");
         return if ended { Got::Whole(status) } else { Got::HalfBody(status) };
     }
-    let promised: usize = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "))
-        .map_or(0, |length| length.parse().expect("a length"));
+    let promised: usize =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().expect("a length"));
     let came = bytes.len() - head_end;
     match came.checked_sub(promised) {
         None => Got::HalfBody(status),
@@ -69,24 +67,31 @@ fn expected(name: &str) -> (Got, Ending, bool) {
     use Got::{HalfBody, HalfHead, Interim, NotHttp, Nothing, Whole, WholeAnd};
     let interim = |status, then| Interim(status, Box::new(then));
     match name {
-        "answer" | "delay_before_reading" | "delay_before_answer" | "delay_mid_head" | "delay_mid_body"
-        | "repeat_wamid" | "empty_200" | "invalid_json_200" | "no_messages_200" | "html_200" | "cut_json_200" => {
-            (Whole(200), Open, true)
-        }
+        "answer"
+        | "delay_before_reading"
+        | "delay_before_answer"
+        | "delay_mid_head"
+        | "delay_mid_body"
+        | "repeat_wamid"
+        | "empty_200"
+        | "invalid_json_200"
+        | "no_messages_200"
+        | "html_200"
+        | "cut_json_200" => (Whole(200), Open, true),
         "empty_204" => (Whole(204), Open, true),
         "hang_on_accept" | "hang_before_reading" | "hang_after_head" => (Nothing, Open, false),
         "hang" => (Nothing, Open, true),
         "hang_mid_head" => (HalfHead, Open, true),
         "hang_mid_body" => (HalfBody(200), Open, true),
-        "close_on_accept_fin" | "close_before_reading_fin" | "close_after_head_fin" | "goaway_below" => {
-            (Nothing, Fin, false)
-        }
-        "close_on_accept_rst" | "close_before_reading_rst" | "close_after_head_rst" | "refused_stream"
-        | "reset_internal_before" | "reset_cancel_before" => (Nothing, Rst, false),
+        "close_on_accept_fin" | "close_before_reading_fin" | "close_after_head_fin" | "goaway_below" => (Nothing, Fin, false),
+        "close_on_accept_rst"
+        | "close_before_reading_rst"
+        | "close_after_head_rst"
+        | "refused_stream"
+        | "reset_internal_before"
+        | "reset_cancel_before" => (Nothing, Rst, false),
         "close_after_body_fin" | "goaway_covering" => (Nothing, Fin, true),
-        "close_after_body_rst" | "reset_internal_after" | "reset_cancel_after" | "reset_calm_after" => {
-            (Nothing, Rst, true)
-        }
+        "close_after_body_rst" | "reset_internal_after" | "reset_cancel_after" | "reset_calm_after" => (Nothing, Rst, true),
         "close_mid_head_fin" => (HalfHead, Fin, true),
         "close_mid_head_rst" => (HalfHead, Rst, true),
         "close_mid_body_fin" | "chunked_cut" | "content_length_too_long" => (HalfBody(200), Fin, true),
@@ -121,12 +126,8 @@ async fn every_named_behaviour_is_what_it_says_over_http1() {
         cases.spawn(async move {
             let simulator = start(Config::default()).await;
             simulator.script(Rule::next_sends(named.behaviour.clone(), 1)).await.expect("it can be carried out");
-            let request = request_bytes(
-                "POST",
-                "/v23.0/1/messages",
-                "authorization: Bearer EAAgood\r\n",
-                &text_to("905321234567").to_string(),
-            );
+            let request =
+                request_bytes("POST", "/v23.0/1/messages", "authorization: Bearer EAAgood\r\n", &text_to("905321234567").to_string());
             let (bytes, ending) = match TcpStream::connect(simulator.address()).await {
                 Ok(mut connection) => exchange(&mut connection, &request, WAIT).await,
                 // A reset right after accepting may be there before `connect` returns.
@@ -171,18 +172,10 @@ async fn a_kept_connection_can_be_cut_before_its_next_request_is_read() {
     for (how, ending) in [(How::Fin, Ending::Fin), (How::Rst, Ending::Rst)] {
         let simulator = start(Config::default()).await;
         let mut connection = TcpStream::connect(simulator.address()).await.expect("the simulator listens");
-        let request = request_bytes(
-            "POST",
-            "/v23.0/1/messages",
-            "authorization: Bearer EAAgood\r\n",
-            &text_to("905321234567").to_string(),
-        );
+        let request = request_bytes("POST", "/v23.0/1/messages", "authorization: Bearer EAAgood\r\n", &text_to("905321234567").to_string());
         connection.write_all(&request).await.expect("the first request goes out");
         assert_eq!(read_answer(&mut connection).await.status, 200);
-        simulator
-            .script(Rule::next_sends(Behaviour::Close { at: Stage::FirstByte, how }, 1))
-            .await
-            .expect("it can be carried out");
+        simulator.script(Rule::next_sends(Behaviour::Close { at: Stage::FirstByte, how }, 1)).await.expect("it can be carried out");
         let (bytes, seen) = exchange(&mut connection, &request, WAIT).await;
         assert_eq!((bytes.len(), seen), (0, ending));
         assert_eq!(simulator.request_count(), 1, "only the first was read");
@@ -367,8 +360,7 @@ async fn a_rule_can_say_whether_the_message_was_taken() {
         };
         simulator.script(rule).await.expect("it can be carried out");
         let mut connection = TcpStream::connect(simulator.address()).await.expect("the simulator listens");
-        let request =
-            request_bytes("POST", "/v23.0/1/messages", "authorization: Bearer EAAgood\r\n", &message.to_string());
+        let request = request_bytes("POST", "/v23.0/1/messages", "authorization: Bearer EAAgood\r\n", &message.to_string());
         exchange(&mut connection, &request, Duration::from_millis(100)).await;
         assert_eq!(heard_count() - before, more);
     }

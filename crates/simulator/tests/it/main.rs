@@ -2,5 +2,7 @@
 
 mod client;
 mod faults_http1;
+mod faults_http2;
 mod sending;
+mod tls;
 mod validating;
