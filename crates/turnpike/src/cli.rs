@@ -1,0 +1,229 @@
+//! What can be typed: the commands and their flags.
+//!
+//! Only shapes stand here; what a command does is in `commands/`, one file per noun. No flag reads
+//! the environment by itself: `config` does that in one place, so that `config print` can say
+//! where each value came from.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, Parser, Subcommand};
+
+/// Headings in bold, what is typed in cyan: readable on dark and on light.
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::BrightWhite.on_default().bold())
+    .usage(AnsiColor::BrightWhite.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// A self-hosted WhatsApp gateway.
+#[derive(Debug, Parser)]
+#[command(name = "turnpike", version, styles = STYLES, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, subcommand_help_heading = "Commands", override_usage = "turnpike COMMAND [OPTIONS]")]
+#[command(after_help = OVERVIEW, infer_long_args = false)]
+pub(crate) struct Cli {
+    /// Data folder of the gateway [default: ./turnpike-data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const OVERVIEW: &str = "\
+Try it without an account at Meta:
+  turnpike demo
+
+Set up a gateway:
+  turnpike org create Acme
+  turnpike app create Shop --phone-number-id ID --waba-id ID --token-file FILE
+  turnpike wallet top-up --amount 25.00
+  turnpike key create
+  turnpike serve
+
+Commands work on the gateway that runs on --data DIR, on a remote one (--server URL), or, where
+none runs, on the folder itself. Exit codes: 0 done, 1 refused or a check failed, 2 wrong usage,
+3 not reachable, 4 not found.";
+
+/// Everything that turnpike can be asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the gateway
+    Serve(ServeArgs),
+    /// Run a gateway with a simulated WhatsApp, to try it out
+    Demo(DemoArgs),
+    /// Play WhatsApp's Graph API, for tests without an account at Meta
+    Simulator(turnpike_simulator::command::Args),
+
+    /// Check or print the configuration
+    Config(ConfigArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Run the gateway.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every setting can stand in turnpike.toml in the data folder, in the environment (TURNPIKE_LISTEN,
+TURNPIKE_GRAPH_URL, …) or in a flag; the flag wins. `turnpike config print --default` explains
+each of them.")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+    /// Serve a folder that `turnpike demo` made, whose keys lie in a file
+    #[arg(long)]
+    pub(crate) adopt_demo: bool,
+}
+
+/// Settings that have a flag of their own, and `--set` for the rest.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Settings")]
+pub(crate) struct SettingArgs {
+    /// Configuration file [default: turnpike.toml in the data folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Address and port to listen on [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Certificate chain (PEM) to speak TLS with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<String>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<String>,
+    /// Callers reach us only through a proxy that speaks TLS with them
+    #[arg(long)]
+    pub(crate) behind_proxy: bool,
+    /// Address or network of a proxy whose X-Forwarded-For is believed (repeatable)
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) trusted_proxy: Vec<String>,
+    /// Graph API to send to [default: https://graph.facebook.com]
+    #[arg(long, value_name = "URL")]
+    pub(crate) graph_url: Option<String>,
+    /// Graph API version to speak [default: v26.0]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) graph_version: Option<String>,
+    /// Certificates (PEM) to trust for the Graph API, beside Mozilla's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph_ca_file: Option<String>,
+    /// Answer no sandbox keys
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
+    /// Threads that work [default: one per processor]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) workers: Option<String>,
+    /// How logs look: pretty or json
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// What is logged: error, warn, info, debug, or a filter such as turnpike_engine=debug
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Any setting, as KEY=VALUE: graph.answer_wait=15s (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl SettingArgs {
+    /// The flags that were given, as key, value and the flag's name.
+    pub(crate) fn given(&self) -> Vec<(&'static str, String, &'static str)> {
+        let yes = |given: bool, value: &str| given.then(|| value.to_owned());
+        let list = (!self.trusted_proxy.is_empty()).then(|| self.trusted_proxy.join(","));
+        [
+            ("listen", self.listen.clone(), "--listen"),
+            ("tls.cert", self.tls_cert.clone(), "--tls-cert"),
+            ("tls.key", self.tls_key.clone(), "--tls-key"),
+            ("behind_proxy", yes(self.behind_proxy, "true"), "--behind-proxy"),
+            ("trusted_proxies", list, "--trusted-proxy"),
+            ("graph.url", self.graph_url.clone(), "--graph-url"),
+            ("graph.version", self.graph_version.clone(), "--graph-version"),
+            ("graph.ca_file", self.graph_ca_file.clone(), "--graph-ca-file"),
+            ("sandbox.enabled", yes(self.no_sandbox, "false"), "--no-sandbox"),
+            ("workers", self.workers.clone(), "--workers"),
+            ("log.format", self.log_format.clone(), "--log-format"),
+            ("log.level", self.log_level.clone(), "--log-level"),
+        ]
+        .into_iter()
+        .filter_map(|(key, value, flag)| value.map(|value| (key, value, flag)))
+        .collect()
+    }
+}
+
+/// Run a gateway with a simulated WhatsApp, to try it out.
+///
+/// Makes a data folder with an organization, $10, an application with templates, a live and a
+/// sandbox key; prints the address, the keys and a curl line that sends a message. A second start
+/// keeps its data.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Address and port of the simulated Graph API
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) simulator_listen: SocketAddr,
+    /// Folder that the demo keeps its data in
+    #[arg(long, value_name = "DIR", default_value = "./turnpike-demo")]
+    pub(crate) data: PathBuf,
+    /// Start over: remove what an earlier demo left in the folder
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Print one line of JSON when ready: address, simulator, liveKey, sandboxKey, appId, organizationId
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No user has written to us: free-form messages are outside the window
+    #[arg(long)]
+    pub(crate) strict_window: bool,
+}
+
+/// Where an operator's command finds its gateway.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Which gateway")]
+pub(crate) struct Remote {
+    /// A gateway elsewhere, such as https://gateway.example.com
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// File with the operator token of that gateway
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    pub(crate) operator_token_file: Option<PathBuf>,
+    /// Configuration file, for a folder on which no gateway runs [default: DIR/turnpike.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Check or print the configuration.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+/// What can be done with a configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// List every problem of the configuration; exit 1 where there is one
+    Check(SettingArgs),
+    /// Show every setting, its value and where it comes from
+    Print {
+        /// The commented file with every setting, its default and its reason
+        #[arg(long)]
+        default: bool,
+        #[command(flatten)]
+        settings: SettingArgs,
+    },
+}
+
+/// Print a completion script for a shell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Bash:  turnpike completions bash > ~/.local/share/bash-completion/completions/turnpike
+Zsh:   turnpike completions zsh > ~/.zfunc/_turnpike
+Fish:  turnpike completions fish > ~/.config/fish/completions/turnpike.fish")]
+pub(crate) struct CompletionsArgs {
+    /// bash, zsh, fish, elvish or powershell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}

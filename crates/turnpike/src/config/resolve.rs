@@ -1,0 +1,279 @@
+//! From text to the rooms' own types. Every value that cannot be read becomes a problem at its
+//! place; the configuration is whole or it is not there.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use turnpike_domain::money::Micros;
+use turnpike_engine::net::{NetConfig, Timeouts};
+use turnpike_engine::secret::Secret;
+use turnpike_engine::settings::{MetaApp, Settings};
+use turnpike_web::server::{Network, ServerLimits};
+
+use super::overlay::{Given, Overlay};
+use super::problem::Problems;
+use super::{Config, Log, LogFormat, MasterKeyPlace, TlsFiles, parse_duration, secrets, tls};
+
+/// The file of the master key in the data folder.
+const MASTER_KEY_FILE: &str = "master.key";
+
+/// Reads every value of the overlay.
+pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> Option<Config> {
+    let mut read = Reader { overlay, problems, failed: false };
+    let data = PathBuf::from(read.text("data"));
+    let config = Config {
+        listen: read.parse("listen", "an address and port such as 127.0.0.1:8080 or [::]:443", SocketAddr::from(([127, 0, 0, 1], 0))),
+        tls: read.tls(),
+        trusted_proxies: read.networks(),
+        workers: read.optional_count("workers", 1, 1_024),
+        master_key: read.master_key(&data),
+        settings: read.settings(),
+        net: read.net(),
+        sandbox: read.flag("sandbox.enabled"),
+        metrics_public: read.flag("metrics.public"),
+        operator_token: read.operator_token(),
+        log: read.log(),
+        server: read.server_limits(),
+        sends_in_flight: read.count("limits.sends_in_flight", 1, 1_000_000),
+        warnings: Vec::new(),
+        data,
+    };
+    (!read.failed).then_some(config)
+}
+
+struct Reader<'a> {
+    overlay: &'a Overlay,
+    problems: &'a mut Problems,
+    failed: bool,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self) -> Settings {
+        Settings {
+            graph_url: self.text("graph.url").trim_end_matches('/').to_owned(),
+            graph_version: self.graph_version(),
+            sandbox: None,
+            meta_apps: self.meta_apps(),
+            answer_wait: self.duration("graph.answer_wait"),
+            reply_within: self.duration("graph.reply_within"),
+            sandbox_refill: self.amount("sandbox.refill"),
+            pause_probe_every: self.duration("graph.pause_probe_every"),
+            template_trust: self.duration("messages.template_trust"),
+            likely_repeat: self.duration("messages.likely_repeat"),
+        }
+    }
+
+    fn net(&mut self) -> NetConfig {
+        NetConfig {
+            timeouts: Timeouts {
+                dns: self.duration("graph.dns_timeout"),
+                connect: self.duration("graph.connect_timeout"),
+                tls: self.duration("graph.tls_timeout"),
+                pool: self.duration("graph.pool_timeout"),
+                hard_cap: self.duration("graph.hard_cap"),
+                idle: self.duration("graph.idle_timeout"),
+                ping_every: self.duration("graph.ping_every"),
+                ping_answer: self.duration("graph.ping_answer"),
+                retry_min: self.duration("graph.retry_min"),
+                retry_max: self.duration("graph.retry_max"),
+            },
+            connections_per_host_max: self.count("graph.connections", 1, 100_000),
+            extra_roots_pem: self.extra_roots(),
+            http2: self.flag("graph.http2"),
+        }
+    }
+
+    fn server_limits(&mut self) -> ServerLimits {
+        ServerLimits {
+            tls_handshake: self.duration("limits.tls_handshake"),
+            first_byte: self.duration("limits.first_byte"),
+            header: self.duration("limits.header"),
+            keep_alive_idle: self.duration("limits.keep_alive"),
+            write_stall: self.duration("limits.write_stall"),
+            linger: self.duration("limits.linger"),
+            header_bytes: self.count("limits.header_bytes", 1_024, 1_048_576),
+            headers: self.count("limits.headers", 8, 1_000),
+            connections: self.count("limits.connections", 1, 1_000_000),
+            connections_per_address: self.count("limits.connections_per_address", 1, 1_000_000),
+            h2_streams: u32::try_from(self.count("limits.http2_streams", 1, 10_000)).unwrap_or(u32::MAX),
+            drain_idle: self.duration("limits.drain_idle"),
+            drain_deadline: self.duration("limits.drain_deadline"),
+        }
+    }
+
+    fn tls(&mut self) -> Option<TlsFiles> {
+        let (cert, key) = (self.overlay.get("tls.cert"), self.overlay.get("tls.key"));
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some(TlsFiles { cert: PathBuf::from(&cert.text), key: PathBuf::from(&key.text) }),
+            (None, None) => None,
+            (Some(one), None) => self.refuse(one, "`tls.cert` needs `tls.key`, the private key of the certificate"),
+            (None, Some(one)) => self.refuse(one, "`tls.key` needs `tls.cert`, the certificate of the key"),
+        }
+    }
+
+    fn networks(&mut self) -> Vec<Network> {
+        let Some(given) = self.overlay.get("trusted_proxies") else { return Vec::new() };
+        let mut networks = Vec::new();
+        for text in given.text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match text.parse() {
+                Ok(network) => networks.push(network),
+                Err(problem) => drop(self.refuse::<()>(given, format!("`trusted_proxies`: {problem}"))),
+            }
+        }
+        networks
+    }
+
+    fn master_key(&mut self, data: &std::path::Path) -> MasterKeyPlace {
+        let made = MasterKeyPlace::DataFolder(data.join(MASTER_KEY_FILE));
+        match self.stronger("master_key", "master_key_file") {
+            (Some(text), None) => MasterKeyPlace::Text { text: Secret::new(text.text.clone()), origin: text.source.place() },
+            (None, Some(file)) => MasterKeyPlace::File(PathBuf::from(&file.text)),
+            _ => made,
+        }
+    }
+
+    fn operator_token(&mut self) -> Option<Secret> {
+        match self.stronger("operator.token", "operator.token_file") {
+            (Some(text), None) => Some(Secret::new(text.text.clone())),
+            (None, Some(file)) => {
+                let token = secrets::read(&PathBuf::from(&file.text), &file.source.place(), self.problems);
+                self.failed |= token.is_none();
+                token
+            }
+            _ => None,
+        }
+    }
+
+    /// Of a secret and its file, the one whose source wins; both in one source are a problem.
+    fn stronger(&mut self, secret: &'static str, file: &'static str) -> (Option<&Given>, Option<&Given>) {
+        match (self.overlay.get(secret), self.overlay.get(file)) {
+            (Some(text), Some(path)) if text.source.rank() == path.source.rank() => {
+                self.problems.refused(path.source.place(), format!("give `{secret}` or `{file}`, not both"));
+                self.failed = true;
+                (None, None)
+            }
+            (Some(text), Some(path)) if text.source.rank() > path.source.rank() => (Some(text), None),
+            (_, Some(path)) => (None, Some(path)),
+            (text, None) => (text, None),
+        }
+    }
+
+    fn meta_apps(&mut self) -> Vec<MetaApp> {
+        let mut apps: Vec<MetaApp> = Vec::new();
+        for given in &self.overlay.apps {
+            match given.resolve(self.problems) {
+                Some(app) if apps.iter().any(|known| known.id == app.id) => {
+                    self.problems.refused(&given.place, format!("the app {} is given twice", app.id));
+                    self.failed = true;
+                }
+                Some(app) => apps.push(app),
+                None => self.failed = true,
+            }
+        }
+        apps
+    }
+
+    fn extra_roots(&mut self) -> Vec<Vec<u8>> {
+        let Some(given) = self.overlay.get("graph.ca_file") else { return Vec::new() };
+        let path = PathBuf::from(&given.text);
+        match tls::certificates(&path).and_then(|_| Ok(std::fs::read(&path)?)) {
+            Ok(pem) => vec![pem],
+            Err(error) => self.refuse(given, format!("`graph.ca_file`: {error:#}")).unwrap_or_default(),
+        }
+    }
+
+    fn graph_version(&mut self) -> String {
+        let given = self.text("graph.version");
+        let number = given.strip_prefix('v').and_then(|version| version.split_once('.'));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !number.is_some_and(|(major, minor)| digits(major) && digits(minor)) {
+            self.refuse_key("graph.version", "must look like v26.0");
+        }
+        given
+    }
+
+    fn log(&mut self) -> Log {
+        let format = match self.text("log.format").as_str() {
+            "pretty" => LogFormat::Pretty,
+            "json" => LogFormat::Json,
+            _ => {
+                self.refuse_key("log.format", "must be pretty or json");
+                LogFormat::Pretty
+            }
+        };
+        let level = self.text("log.level");
+        if let Err(problem) = tracing_subscriber::EnvFilter::builder().parse(&level) {
+            self.refuse_key("log.level", &format!("must be error, warn, info, debug, trace, or a filter such as turnpike_engine=debug ({problem})"));
+        }
+        Log { format, level }
+    }
+
+    fn flag(&mut self, key: &'static str) -> bool {
+        self.parse(key, "true or false", false)
+    }
+
+    fn amount(&mut self, key: &'static str) -> Micros {
+        let given = self.text(key);
+        match given.parse::<Micros>() {
+            Ok(amount) if !amount.is_negative() => amount,
+            Ok(_) => {
+                self.refuse_key(key, "must not be negative");
+                Micros::ZERO
+            }
+            Err(problem) => {
+                self.refuse_key(key, &problem.to_string());
+                Micros::ZERO
+            }
+        }
+    }
+
+    fn duration(&mut self, key: &'static str) -> Duration {
+        match parse_duration(&self.text(key)) {
+            // Nothing here may be switched off: a wait of nothing refuses everybody.
+            Ok(Duration::ZERO) => self.refuse_key(key, "must be longer than nothing"),
+            Ok(duration) => return duration,
+            Err(problem) => self.refuse_key(key, &problem),
+        }
+        Duration::from_secs(1)
+    }
+
+    fn count(&mut self, key: &'static str, least: usize, most: usize) -> usize {
+        self.optional_count(key, least, most).unwrap_or(least)
+    }
+
+    fn optional_count(&mut self, key: &'static str, least: usize, most: usize) -> Option<usize> {
+        let given = self.overlay.get(key)?;
+        match given.text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ => self.refuse(given, format!("`{key}` must be a whole number from {least} to {most}, and is `{}`", given.text)),
+        }
+    }
+
+    /// `instead` stands for a value that cannot be read, until the whole is dropped.
+    fn parse<T: FromStr>(&mut self, key: &'static str, what: &str, instead: T) -> T {
+        let given = self.text(key);
+        given.parse().unwrap_or_else(|_| {
+            self.refuse_key(key, &format!("must be {what}, and is `{given}`"));
+            instead
+        })
+    }
+
+    /// The value's text; a setting that is read by this has a default.
+    fn text(&self, key: &'static str) -> String {
+        self.overlay.get(key).map(|given| given.text.clone()).unwrap_or_default()
+    }
+
+    fn refuse_key(&mut self, key: &'static str, sentence: &str) {
+        let place = self.overlay.get(key).map(|given| given.source.place()).unwrap_or_default();
+        self.problems.refused(place, format!("`{key}` {sentence}"));
+        self.failed = true;
+    }
+
+    fn refuse<T>(&mut self, given: &Given, sentence: impl Into<String>) -> Option<T> {
+        self.problems.refused(given.source.place(), sentence);
+        self.failed = true;
+        None
+    }
+}

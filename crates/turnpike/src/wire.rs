@@ -1,0 +1,250 @@
+//! Composition: which store, engine, web and simulator make a gateway, and how they start and stop.
+//!
+//! The only place that knows all the rooms. A gateway that serves and a command that works on a
+//! folder by itself are made of the same parts, so that both follow the same rules.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+use turnpike_domain::api_key::OperatorToken;
+use turnpike_engine::clock::{Clock, SystemClock};
+use turnpike_engine::entropy::{Entropy, SystemEntropy};
+use turnpike_engine::net::NetTransport;
+use turnpike_engine::secret::Secret;
+use turnpike_engine::settings::SandboxUpstream;
+use turnpike_engine::vault::{MasterKey, Vault};
+use turnpike_engine::{Engine, Parts};
+use turnpike_simulator::Simulator;
+use turnpike_store::Store;
+use turnpike_store::sqlite::{Options, SqliteStore, Tuning};
+use turnpike_web::gate::Gate;
+use turnpike_web::messaging::Messaging;
+use turnpike_web::operations::Operations;
+use turnpike_web::operator::{BODY_MAX, Operator};
+use turnpike_web::request_id::RequestIds;
+use turnpike_web::router::Router;
+use turnpike_web::server::{BodyPace, Peer, Server, ServerConfig, ServerHandle, TrustedProxies};
+
+use crate::config::{Config, MasterKeyPlace};
+use crate::machine::DataFolder;
+
+/// The socket of the operator's commands, in the data folder.
+pub(crate) const CONTROL_SOCKET: &str = "control.sock";
+
+/// How long sends under way may take once the gateway was told to stop (reliability §c1).
+const STOP_PATIENCE: Duration = Duration::from_secs(35);
+/// How long a command's own background work (a first sync of templates) may take.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+/// Exit code of a gateway whose store died: sysexits' EX_IOERR. A supervisor starts it again.
+const EXIT_STORE_DIED: i32 = 74;
+
+/// A gateway that serves.
+pub(crate) struct Running {
+    /// The works.
+    pub(crate) engine: Arc<Engine>,
+    /// Where callers reach it.
+    pub(crate) address: SocketAddr,
+    /// Where the built-in simulator listens, if it runs.
+    pub(crate) simulator_url: Option<String>,
+    simulator: Option<Simulator>,
+    gate: Gate,
+    servers: Vec<ServerHandle>,
+    shutdown: CancellationToken,
+    socket: PathBuf,
+}
+
+/// The seams and what is below them.
+struct Base {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    vault: Vault,
+    store: Arc<dyn Store>,
+    transport: Arc<NetTransport>,
+}
+
+/// Starts a gateway: store, simulator, engine, doors. Ready when it returns.
+pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator::Config>) -> anyhow::Result<Running> {
+    let base = base(config).await?;
+    let secret = sandbox_secret(&base.vault);
+    let simulator = match simulator {
+        Some(mut settings) => {
+            settings.sandbox_secret = Some(secret.expose().to_owned());
+            if let turnpike_simulator::Record::File(path) = &settings.record
+                && let Some(folder) = path.parent()
+            {
+                std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+            }
+            Some(Simulator::start(settings).await.context("starting the built-in simulator")?)
+        }
+        None => None,
+    };
+    let mut settings = config.settings.clone();
+    let simulator_url = simulator.as_ref().map(Simulator::base_url);
+    if config.sandbox {
+        settings.sandbox = simulator_url.clone().map(|url| SandboxUpstream { url, secret });
+    }
+    let engine = engine(config, settings, &base).await?;
+    engine.run();
+
+    let request_ids = request_ids(&base);
+    let server = Server::bind(ServerConfig {
+        tls: config.tls.as_ref().map(crate::config::tls::server_config).transpose()?,
+        limits: config.server.clone(),
+        trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+        ..ServerConfig::new(config.listen, Arc::clone(&request_ids))
+    })
+    .await?;
+    let socket = config.data.join(CONTROL_SOCKET);
+    let control = Server::bind_unix(&socket, config.server.clone(), request_ids).await?;
+    let address = server.address().context("a TCP listener has an address")?;
+
+    let gate = Gate::new(config.sends_in_flight);
+    let service = Arc::new(router(config, &engine, &gate));
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let servers = vec![
+        server.start(Arc::clone(&service), &tracker, shutdown.clone()),
+        control.start(service, &tracker, shutdown.clone()),
+    ];
+    Ok(Running { engine, address, simulator_url, simulator, gate, servers, shutdown, socket })
+}
+
+impl Running {
+    /// Stops: no new work, what is under way ends, the store closes. In this order nothing that was
+    /// begun is lost: doors first, then sends, then the money's store.
+    pub(crate) async fn stop(self) {
+        self.gate.drain();
+        self.shutdown.cancel();
+        for server in self.servers {
+            server.drained().await;
+        }
+        self.engine.stop(STOP_PATIENCE).await;
+        if let Some(simulator) = self.simulator {
+            simulator.shutdown().await;
+        }
+        // A socket that nobody answers on would only cost the next command a look.
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// Answers one operator's request on a folder on which no gateway runs: the same router, without
+/// listeners, without the clock, and the store closed afterwards.
+pub(crate) async fn call_in_process(config: &Config, request: http::Request<Bytes>) -> anyhow::Result<http::Response<Bytes>> {
+    let base = base(config).await?;
+    let engine = engine(config, config.settings.clone(), &base).await?;
+    let router = operator(config, &engine).router();
+    let mut request = request.map(axum::body::Body::from);
+    request.extensions_mut().insert(Peer::Local);
+    let answer = match router.oneshot(request).await {
+        Ok(answer) => answer,
+        Err(impossible) => match impossible {},
+    };
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.context("reading the answer")?.to_bytes();
+    engine.stop(COMMAND_PATIENCE).await;
+    Ok(http::Response::from_parts(parts, body))
+}
+
+async fn base(config: &Config) -> anyhow::Result<Base> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    make_private_folder(&config.data)?;
+    let vault = Vault::new(&master_key(config, &*entropy)?);
+    let options = Options {
+        folder: config.data.clone(),
+        cipher: vault.message_cipher(),
+        now: clock.now(),
+        fatal: Arc::new(|reason: &str| {
+            tracing::error!(reason, "the store died; the gateway ends, because what it would answer could not be kept");
+            std::process::exit(EXIT_STORE_DIED);
+        }),
+        tuning: Tuning::default(),
+    };
+    let (store, recovery) = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await.context("opening the store")??;
+    if recovery.unknown > 0 {
+        tracing::warn!(
+            messages = recovery.unknown,
+            "the last run ended while messages were under way: their outcome is unknown and their price stays held; \
+             see: turnpike message list --state unknown"
+        );
+    }
+    let transport = Arc::new(NetTransport::new(config.net.clone(), Arc::clone(&entropy)).context("preparing TLS towards Meta")?);
+    Ok(Base { clock, entropy, vault, store: Arc::new(store), transport })
+}
+
+async fn engine(config: &Config, settings: turnpike_engine::settings::Settings, base: &Base) -> anyhow::Result<Arc<Engine>> {
+    let vault = Vault::new(&master_key(config, &*base.entropy)?);
+    let parts = Parts {
+        settings,
+        clock: Arc::clone(&base.clock),
+        entropy: Arc::clone(&base.entropy),
+        store: Arc::clone(&base.store),
+        vault,
+        transport: Arc::clone(&base.transport) as Arc<dyn turnpike_engine::transport::Transport>,
+    };
+    Engine::start(parts).await.context("starting the engine")
+}
+
+fn router(config: &Config, engine: &Arc<Engine>, gate: &Gate) -> Router<Messaging> {
+    let messaging = Messaging { engine: Arc::clone(engine), gate: gate.clone(), body_pace: BodyPace::default() };
+    let (draining, counted) = (gate.clone(), Arc::clone(engine));
+    let operations = Operations::new(Arc::new(move || !draining.is_draining()), Arc::new(move || counted.metrics.render()));
+    let operations = if config.metrics_public { operations.with_metrics_for_all() } else { operations };
+    let control = operator(config, engine).router();
+    Router::new(messaging, operations, control).with_control_body(BODY_MAX, BodyPace::default())
+}
+
+fn operator(config: &Config, engine: &Arc<Engine>) -> Operator {
+    let token = config.operator_token.as_ref().and_then(|token| OperatorToken::parse(token.expose()));
+    Operator {
+        engine: Arc::clone(engine),
+        token: token.map(Arc::new),
+        machine: Arc::new(DataFolder { folder: config.data.clone(), warnings: config.warnings.clone() }),
+    }
+}
+
+fn master_key(config: &Config, entropy: &dyn Entropy) -> anyhow::Result<MasterKey> {
+    Ok(match &config.master_key {
+        MasterKeyPlace::DataFolder(path) if holds_a_database(&config.data) => MasterKey::load(path)?,
+        MasterKeyPlace::DataFolder(path) => MasterKey::load_or_create(path, entropy)?,
+        MasterKeyPlace::File(path) => MasterKey::load(path)?,
+        MasterKeyPlace::Text { text, origin } => MasterKey::parse(text.expose(), origin)?,
+    })
+}
+
+/// A database without its master key must not get a new one: nothing that it sealed would open.
+fn holds_a_database(folder: &Path) -> bool {
+    folder.join(turnpike_store::sqlite::DATABASE_FILE).exists()
+}
+
+/// The secret of `sandbox-…` ids: made anew at every start, since both sides live in this process.
+fn sandbox_secret(vault: &Vault) -> Secret {
+    let mut bytes = [0u8; 16];
+    SystemEntropy.fill(&mut bytes);
+    let digest = vault.fingerprint().hash(&[b"sandbox secret", &bytes]);
+    Secret::new(format!("sbx_{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+fn request_ids(base: &Base) -> Arc<RequestIds> {
+    let mut random = [0u8; 4];
+    base.entropy.fill(&mut random);
+    Arc::new(RequestIds::new(base.clock.now(), u32::from_ne_bytes(random)))
+}
+
+fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if folder.exists() {
+        bail!("{} is not a folder; name another with --data", folder.display());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| format!("making the data folder {}", folder.display()))
+}
