@@ -47,6 +47,7 @@ impl Window {
         }
         let gone = self.times.partition_point(|at| at.plus_us(keep_us) <= now);
         self.times.drop_oldest(gone);
+        self.in_last_second = self.in_last_second.min(self.in_last_minute());
         if newest.plus_us(SECOND_US) <= now {
             self.in_last_second = 0;
         } else {
