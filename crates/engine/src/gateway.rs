@@ -90,7 +90,8 @@ pub enum StartError {
 }
 
 impl Engine {
-    /// Reads what is remembered, rebuilds the windows, and begins what runs by the clock.
+    /// Reads what is remembered and rebuilds the windows. [`Engine::run`] begins what runs by the
+    /// clock; a command that works on the folder itself leaves it out.
     ///
     /// # Errors
     /// [`StartError`].
@@ -126,7 +127,6 @@ impl Engine {
         engine.templates.load(engine.store.templates().await?);
         engine.reload_directory().await?;
         engine.restore_limits().await?;
-        engine.run_by_the_clock();
         Ok(engine)
     }
 
@@ -303,7 +303,9 @@ impl Engine {
         Ok(())
     }
 
-    fn run_by_the_clock(self: &Arc<Self>) {
+    /// Begins what runs by the clock: templates are synced now and every six hours, what is past
+    /// its retention is forgotten.
+    pub fn run(self: &Arc<Self>) {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {
             let mut next_sync = Instant::now();

@@ -6,7 +6,6 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use turnpike_domain::refusal::Refusal;
@@ -34,8 +33,6 @@ pub struct Metrics {
     pub replayed: Counter<u64, AtomicU64>,
     /// Keys that are not known.
     pub wrong_keys: Counter<u64, AtomicU64>,
-    /// Messages whose outcome is unknown, as of the last count.
-    pub unknown: Gauge,
     /// From the caller's bytes to the answer, in seconds, Meta's time included.
     pub send_seconds: Histogram,
 }
@@ -56,11 +53,9 @@ impl Default for Metrics {
         registry.register("sends_replayed", "Kept answers given again under their Idempotency-Key", Counter::clone(&replayed));
         let wrong_keys = Counter::default();
         registry.register("wrong_keys", "Requests with a key that is not known", Counter::clone(&wrong_keys));
-        let unknown = Gauge::default();
-        registry.register("messages_unknown", "Messages whose outcome is unknown", Gauge::clone(&unknown));
         let send_seconds = Histogram::new(DURATION_BOUNDS);
         registry.register("send_duration_seconds", "From a caller's bytes to the answer, Meta's time included", send_seconds.clone());
-        Metrics { registry: Mutex::new(registry), admitted, refusals, replayed, wrong_keys, unknown, send_seconds }
+        Metrics { registry: Mutex::new(registry), admitted, refusals, replayed, wrong_keys, send_seconds }
     }
 }
 

@@ -20,6 +20,7 @@ use turnpike_engine::entropy::{Entropy, SystemEntropy};
 use turnpike_engine::net::NetTransport;
 use turnpike_engine::secret::Secret;
 use turnpike_engine::settings::SandboxUpstream;
+use turnpike_engine::transport::Transport;
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
 use turnpike_simulator::Simulator;
@@ -67,13 +68,14 @@ struct Base {
     entropy: Arc<dyn Entropy>,
     vault: Vault,
     store: Arc<dyn Store>,
-    transport: Arc<NetTransport>,
+    transport: Arc<dyn Transport>,
 }
 
 /// Starts a gateway: store, simulator, engine, doors. Ready when it returns.
 pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator::Config>) -> anyhow::Result<Running> {
     let base = base(config).await?;
-    let secret = sandbox_secret(&base.vault);
+    let secret = sandbox_secret(&*base.entropy);
+    let request_ids = request_ids(&base);
     let simulator = match simulator {
         Some(mut settings) => {
             settings.sandbox_secret = Some(secret.expose().to_owned());
@@ -91,10 +93,9 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
     if config.sandbox {
         settings.sandbox = simulator_url.clone().map(|url| SandboxUpstream { url, secret });
     }
-    let engine = engine(config, settings, &base).await?;
+    let engine = engine(settings, base).await?;
     engine.run();
 
-    let request_ids = request_ids(&base);
     let server = Server::bind(ServerConfig {
         tls: config.tls.as_ref().map(crate::config::tls::server_config).transpose()?,
         limits: config.server.clone(),
@@ -138,7 +139,7 @@ impl Running {
 /// listeners, without the clock, and the store closed afterwards.
 pub(crate) async fn call_in_process(config: &Config, request: http::Request<Bytes>) -> anyhow::Result<http::Response<Bytes>> {
     let base = base(config).await?;
-    let engine = engine(config, config.settings.clone(), &base).await?;
+    let engine = engine(config.settings.clone(), base).await?;
     let router = operator(config, &engine).router();
     let mut request = request.map(axum::body::Body::from);
     request.extensions_mut().insert(Peer::Local);
@@ -175,21 +176,13 @@ async fn base(config: &Config) -> anyhow::Result<Base> {
              see: turnpike message list --state unknown"
         );
     }
-    let transport = Arc::new(NetTransport::new(config.net.clone(), Arc::clone(&entropy)).context("preparing TLS towards Meta")?);
+    let transport: Arc<dyn Transport> = Arc::new(NetTransport::new(config.net.clone(), Arc::clone(&entropy)).context("preparing TLS towards Meta")?);
     Ok(Base { clock, entropy, vault, store: Arc::new(store), transport })
 }
 
-async fn engine(config: &Config, settings: turnpike_engine::settings::Settings, base: &Base) -> anyhow::Result<Arc<Engine>> {
-    let vault = Vault::new(&master_key(config, &*base.entropy)?);
-    let parts = Parts {
-        settings,
-        clock: Arc::clone(&base.clock),
-        entropy: Arc::clone(&base.entropy),
-        store: Arc::clone(&base.store),
-        vault,
-        transport: Arc::clone(&base.transport) as Arc<dyn turnpike_engine::transport::Transport>,
-    };
-    Engine::start(parts).await.context("starting the engine")
+async fn engine(settings: turnpike_engine::settings::Settings, base: Base) -> anyhow::Result<Arc<Engine>> {
+    let Base { clock, entropy, vault, store, transport } = base;
+    Engine::start(Parts { settings, clock, entropy, store, vault, transport }).await.context("starting the engine")
 }
 
 fn router(config: &Config, engine: &Arc<Engine>, gate: &Gate) -> Router<Messaging> {
@@ -225,11 +218,10 @@ fn holds_a_database(folder: &Path) -> bool {
 }
 
 /// The secret of `sandbox-…` ids: made anew at every start, since both sides live in this process.
-fn sandbox_secret(vault: &Vault) -> Secret {
+fn sandbox_secret(entropy: &dyn Entropy) -> Secret {
     let mut bytes = [0u8; 16];
-    SystemEntropy.fill(&mut bytes);
-    let digest = vault.fingerprint().hash(&[b"sandbox secret", &bytes]);
-    Secret::new(format!("sbx_{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    entropy.fill(&mut bytes);
+    Secret::new(bytes.iter().fold("sbx_".to_owned(), |text, byte| format!("{text}{byte:02x}")))
 }
 
 fn request_ids(base: &Base) -> Arc<RequestIds> {

@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::Request;
@@ -40,6 +40,8 @@ pub(super) struct Http2 {
     streams: AtomicUsize,
     streams_max: Arc<AtomicUsize>,
     idle_since: Mutex<Instant>,
+    /// Whether any answer has come on it.
+    answered: AtomicBool,
     _seat: Seat,
 }
 
@@ -76,7 +78,14 @@ impl Http2 {
                 tracing::debug!("an HTTP/2 connection ended: {}", answer::chain(&error));
             }
         });
-        Ok(Arc::new(Http2 { sender, streams: AtomicUsize::new(0), streams_max, idle_since: Mutex::new(Instant::now()), _seat: seat }))
+        Ok(Arc::new(Http2 {
+            sender,
+            streams: AtomicUsize::new(0),
+            streams_max,
+            idle_since: Mutex::new(Instant::now()),
+            answered: AtomicBool::new(false),
+            _seat: seat,
+        }))
     }
 
     /// Whether it takes no more requests.
@@ -110,6 +119,11 @@ pub(super) struct StreamSlot {
 }
 
 impl StreamSlot {
+    /// Whether any answer has come on this connection.
+    pub(super) fn has_answered(&self) -> bool {
+        self.connection.answered.load(Ordering::Relaxed)
+    }
+
     /// Sends `request` and reads its answer. Dropping this future resets the stream.
     pub(super) async fn exchange(self, request: Request<Full<Bytes>>, answer_max_bytes: usize, deadline: Instant) -> Exchange {
         let mut sender = self.connection.sender.clone();
@@ -129,6 +143,7 @@ impl StreamSlot {
             }
             Err(_) => return Exchange::Failed(TransportError::maybe(UnknownCause::Timeout, "HTTP/2: no answer in time")),
         };
+        self.connection.answered.store(true, Ordering::Relaxed);
         let (head, mut body) = response.into_parts();
         let mut collected = Collected::new(head.status, &head.headers, answer_max_bytes);
         let end = timeout_at(deadline, poll_fn(|cx| collected.poll(Pin::new(&mut body), cx))).await;

@@ -198,27 +198,35 @@ impl NetTransport {
     async fn exchange(&self, host: &Host, lease: Lease, request: &GraphRequest, deadline: Instant) -> (Exchange, Used) {
         match lease {
             Lease::One(connection) => {
-                let used = if connection.used { Used::Before } else { Used::Never };
-                let (exchange, resting) =
-                    connection.exchange(on_the_wire(request, Version::HTTP_11), request.answer_max_bytes, deadline).await;
+                let used = Used::of(connection.used);
+                let wired = on_the_wire(request, Version::HTTP_11);
+                let (exchange, resting) = connection.exchange(wired, request.answer_max_bytes, deadline).await;
                 if let Some(resting) = resting {
                     host.pool.rest(resting);
                 }
                 (exchange, used)
             }
-            // A shared connection that closed is left by all its requests at once; each takes the
-            // next one, which the first of them makes.
             Lease::Stream(stream) => {
-                (stream.exchange(on_the_wire(request, Version::HTTP_2), request.answer_max_bytes, deadline).await, Used::Before)
+                let used = Used::of(stream.has_answered());
+                let wired = on_the_wire(request, Version::HTTP_2);
+                (stream.exchange(wired, request.answer_max_bytes, deadline).await, used)
             }
         }
     }
 }
 
-/// Whether a connection had carried a request before.
+/// Whether a connection had carried a request before: one that had may have been closed since, one
+/// that had not is part of connecting.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Used {
     Before,
     Never,
+}
+
+impl Used {
+    fn of(before: bool) -> Used {
+        if before { Used::Before } else { Used::Never }
+    }
 }
 
 impl Transport for NetTransport {

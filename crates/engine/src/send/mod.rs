@@ -33,14 +33,17 @@ use owned::Taken;
 impl Engine {
     /// Sends one message, or says why not. The answer follows the commit that it reports.
     pub async fn send(self: &Arc<Self>, caller: &Caller, request: SendRequest) -> Reply {
+        let begun = tokio::time::Instant::now();
         let mode = effective_mode(caller, &request);
-        match self.begin(caller, request, mode).await {
+        let reply = match self.begin(caller, request, mode).await {
             Ok(reply) => reply,
             Err(refusal) => {
                 self.metrics.refused(&refusal);
                 Reply::refused(refusal, mode)
             }
-        }
+        };
+        self.metrics.send_seconds.observe(begun.elapsed().as_secs_f64());
+        reply
     }
 
     /// Steps 1 to 8 without the commit (contract §3.3, `/check`): nothing is held, stored or sent.
