@@ -159,7 +159,7 @@ async fn every_field_of_an_application_can_change_and_the_others_stay() {
     let nothing = opened.store.update_application(acme.key, shop.key, ApplicationChange::default(), later).await.expect("answered");
     assert_eq!(nothing.map(made).as_ref(), Some(&expected), "what is not named stays");
     let opened = opened.again().await;
-    assert_eq!(opened.store.applications().await.expect("listed"), [expected.clone()]);
+    assert_eq!(opened.store.applications().await.expect("listed"), std::slice::from_ref(&expected));
 
     let lift = ApplicationChange { paused: Some(None), number_per_second: Some(None), ..ApplicationChange::default() };
     let lifted = opened.store.update_application(acme.key, shop.key, lift, later).await.expect("answered").map(made);
@@ -208,7 +208,7 @@ async fn keys_come_back_as_they_were_made() {
     assert_eq!((rows[1].organization, rows[1].application, rows[1].digest), (acme.key, shop.key, narrow.digest));
     assert_eq!((rows[1].mode, &rows[1].policy, rows[1].expires_at), (Mode::Sandbox, &narrow.policy, narrow.expires_at));
     let opened = opened.again().await;
-    assert_eq!(loaded(&*opened.store, NOW).await, [rows.clone()]);
+    assert_eq!(loaded(&*opened.store, NOW).await, std::slice::from_ref(&rows));
     let newest_first: Vec<ApiKeyRow> = rows.into_iter().rev().collect();
     assert_eq!(opened.store.keys_of(acme.key, shop.key).await.expect("listed"), newest_first);
 }
