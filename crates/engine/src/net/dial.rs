@@ -23,7 +23,7 @@ use turnpike_domain::refusal::NotSentCause;
 
 use super::config::{NetConfig, NetError, Timeouts};
 use super::http1::Http1;
-use super::http2::Http2;
+use super::http2::{Http2, StreamsTold};
 use super::pool::Seat;
 use super::wire::{Stream, Wire};
 use crate::transport::{Target, TransportError};
@@ -82,8 +82,8 @@ impl Dialler {
         self.tasks.spawn(task)
     }
 
-    /// Makes one connection to `target`.
-    pub(super) async fn dial(&self, target: &Target, seat: Seat) -> Result<Dialled, TransportError> {
+    /// Makes one connection to `target`; `told` is what it allowed before.
+    pub(super) async fn dial(&self, target: &Target, seat: Seat, told: &StreamsTold) -> Result<Dialled, TransportError> {
         let addresses = self.resolve(target).await?;
         let socket = timeout(self.timeouts.connect, connect_any(&addresses))
             .await
@@ -105,7 +105,7 @@ impl Dialler {
         let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = TokioIo::new(Stream::Tls(Box::new(tls)));
         if speaks_http2 {
-            Ok(Dialled::Shared(Http2::start(stream, seat, &self.timeouts, &self.tasks).await?))
+            Ok(Dialled::Shared(Http2::start(stream, seat, told, &self.timeouts, &self.tasks).await?))
         } else {
             Ok(Dialled::One(Http1::start(stream, state, seat).await?))
         }

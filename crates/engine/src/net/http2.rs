@@ -26,8 +26,30 @@ use super::pool::{Freed, Seat};
 use super::wire::Stream;
 use crate::transport::TransportError;
 
-/// What a server is taken to allow until it says so: the least that RFC 9113 §6.5.2 advises.
+/// What a host is taken to allow at most until it says so on this connection: the least that RFC
+/// 9113 §6.5.2 advises. A request beyond what it does allow would wait unseen inside the library.
 const STREAMS_UNTIL_TOLD: usize = 100;
+
+/// How many streams a host allowed on its latest connection, as a guess for the next one.
+#[derive(Clone)]
+pub(super) struct StreamsTold(Arc<AtomicUsize>);
+
+impl Default for StreamsTold {
+    fn default() -> StreamsTold {
+        StreamsTold(Arc::new(AtomicUsize::new(STREAMS_UNTIL_TOLD)))
+    }
+}
+
+impl StreamsTold {
+    fn guess(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, allowed: usize) {
+        self.0.store(allowed.clamp(1, STREAMS_UNTIL_TOLD), Ordering::Relaxed);
+    }
+}
+
 /// An answer's head; Meta's takes about 2 KiB.
 const HEADER_LIST_MAX_BYTES: u32 = 32 * 1024;
 /// What may be in flight towards us a stream, and in all: answers are short.
@@ -50,6 +72,7 @@ impl Http2 {
     pub(super) async fn start(
         stream: TokioIo<Stream>,
         seat: Seat,
+        told: &StreamsTold,
         timeouts: &Timeouts,
         tasks: &TaskTracker,
     ) -> Result<Arc<Http2>, TransportError> {
@@ -60,17 +83,20 @@ impl Http2 {
             .keep_alive_while_idle(false)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .initial_max_send_streams(STREAMS_UNTIL_TOLD)
+            .initial_max_send_streams(told.guess())
             .max_header_list_size(HEADER_LIST_MAX_BYTES)
             .handshake(stream)
             .await
             .map_err(|error| TransportError::not_sent(NotSentCause::Connect, format!("starting HTTP/2: {}", answer::chain(&error))))?;
-        let streams_max = Arc::new(AtomicUsize::new(STREAMS_UNTIL_TOLD));
-        let told = Arc::clone(&streams_max);
+        let streams_max = Arc::new(AtomicUsize::new(told.guess()));
+        let (allowed, told) = (Arc::clone(&streams_max), told.clone());
         tasks.spawn(async move {
             let ended = poll_fn(|cx| {
                 let polled = Pin::new(&mut connection).poll(cx);
-                told.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                let now_allowed = connection.current_max_send_streams();
+                if allowed.swap(now_allowed, Ordering::Relaxed) != now_allowed {
+                    told.learn(now_allowed);
+                }
                 polled
             })
             .await;

@@ -171,9 +171,13 @@ impl NetTransport {
 
     async fn try_until(&self, host: &Host, request: &GraphRequest, deadline: Instant) -> Result<GraphResponse, TransportError> {
         let (mut retries, mut rested) = (0, 0);
+        let mut before = None;
         loop {
             let failed = match timeout_at(deadline, host.pool.lease(deadline)).await {
-                Err(_) => return Err(TransportError::not_sent(NotSentCause::Pool, "no connection in the time that the request had")),
+                Err(_) => {
+                    let late = || TransportError::not_sent(NotSentCause::Connect, "no connection in the time that the request had");
+                    return Err(before.unwrap_or_else(late));
+                }
                 Ok(Err(error)) => error,
                 Ok(Ok(lease)) => match self.exchange(host, lease, request, deadline).await {
                     (Exchange::Answer(answer), _) => return Ok(answer),
@@ -191,6 +195,7 @@ impl NetTransport {
                 return Err(failed);
             }
             retries += 1;
+            before = Some(failed);
             sleep(wait).await;
         }
     }

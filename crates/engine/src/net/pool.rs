@@ -22,7 +22,7 @@ use turnpike_domain::refusal::NotSentCause;
 use super::config::Timeouts;
 use super::dial::{Dialled, Dialler};
 use super::http1::Http1;
-use super::http2::{Http2, StreamSlot};
+use super::http2::{Http2, StreamSlot, StreamsTold};
 use crate::transport::{Target, TransportError};
 
 /// How full a shared connection gets before another is made, in percent of its streams.
@@ -88,6 +88,7 @@ pub(super) struct Pool {
     timeouts: Timeouts,
     state: Mutex<State>,
     freed: Arc<Freed>,
+    told: StreamsTold,
 }
 
 impl Pool {
@@ -101,6 +102,7 @@ impl Pool {
             timeouts,
             state: Mutex::new(State { idle: Vec::new(), shared: Vec::new(), speaks, dialling: None }),
             freed: Arc::new(Freed { seats: AtomicUsize::new(connections_max.max(1)), waiting: Notify::new() }),
+            told: StreamsTold::default(),
         }
     }
 
@@ -121,7 +123,7 @@ impl Pool {
                 return Ok(lease);
             }
             match self.next_step() {
-                Step::Dial(seat) => match self.dialler.dial(&self.target, seat).await? {
+                Step::Dial(seat) => match self.dialler.dial(&self.target, seat, &self.told).await? {
                     Dialled::One(connection) => return Ok(Lease::One(connection)),
                     Dialled::Shared(connection) => self.share(connection),
                 },
@@ -172,7 +174,7 @@ impl Pool {
         // A task of its own, because those who join must not fail when the first one is dropped.
         let pool = Arc::clone(self);
         let task = self.dialler.spawn(async move {
-            let dialled = pool.dialler.dial(&pool.target, seat).await;
+            let dialled = pool.dialler.dial(&pool.target, seat, &pool.told).await;
             let mut state = pool.state.lock();
             state.dialling = None;
             match dialled? {
