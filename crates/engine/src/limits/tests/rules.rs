@@ -168,6 +168,16 @@ fn a_lowered_limit_counts_what_was_admitted_before() {
 }
 
 #[test]
+fn a_straggler_with_an_old_reading_of_the_clock_is_decided_at_the_latest_decision() {
+    let (limits, policy) = (limits(), policy(|p| p.rate_per_second = 1));
+    drop(limits.take(KEY, &policy, ms(0), NOON).expect("free"));
+    assert_eq!(limits.standing(KEY, &policy, ms(1_500), NOON).sec.remaining, 1);
+    let straggler = limits.take(KEY, &policy, ms(500), NOON).expect("it is 1.5 s by now");
+    assert_eq!(straggler.at(), ms(1_500));
+    assert_eq!(limits.take(KEY, &policy, ms(2_400), NOON).map(drop), Err(Limited { limit: LimitKind::Second, retry_after_ms: 100 }));
+}
+
+#[test]
 fn a_day_ends_at_midnight_utc() {
     let (limits, policy) = (limits(), policy(|p| p.daily_limit = Some(1)));
     let late = NOON.plus_ms(12 * 3_600_000 - 1_500);
