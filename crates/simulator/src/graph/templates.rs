@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::GraphError;
-use super::objects::{select, split_fields};
+use super::objects::{Node, split_fields};
 use super::request::GraphRequest;
 use super::{Found, Taking};
 use crate::chance::Chance;
@@ -29,6 +29,24 @@ const PAGE_MAX: usize = 1_000;
 const PER_WABA_MAX: usize = 6_000;
 
 const DEFAULT_FIELDS: &[&str] = &["name", "parameter_format", "components", "language", "status", "category", "sub_category"];
+
+/// Fields that Meta knows of a template and leaves out where they are not set.
+const UNSET_FIELDS: &[&str] = &[
+    "bid_spec",
+    "correct_category",
+    "creative_sourcing_spec",
+    "cta_url_link_tracking_opted_out",
+    "degrees_of_freedom_spec",
+    "health_status",
+    "library_template_name",
+    "message_send_ttl_seconds",
+    "optimization_spec",
+    "rejection_info",
+    "source",
+    "sub_category",
+    "specific_rejection_reason",
+    "sub_category",
+];
 
 /// A template as Meta shows it when it is read, without its id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +104,10 @@ pub(crate) struct Template {
 impl Template {
     fn new(waba: &str, seed: TemplateSeed) -> Template {
         Template { id: Chance::stable_id(&[waba, &seed.name, &seed.language]), waba: waba.to_owned(), seed }
+    }
+
+    fn node(&self) -> Node<'static> {
+        Node { kind: "MessageTemplate", object: self.object(), default: DEFAULT_FIELDS, unset: UNSET_FIELDS }
     }
 
     fn object(&self) -> Map<String, Value> {
@@ -204,10 +226,7 @@ pub(super) fn list(world: &World, request: &GraphRequest<'_>) -> Result<Found, G
     };
     let page = &templates[start..end];
     let fields = split_fields(&request.query("fields").unwrap_or_default());
-    let data = page
-        .iter()
-        .map(|template| select(&template.object(), "MessageTemplate", DEFAULT_FIELDS, &fields))
-        .collect::<Result<Vec<Value>, GraphError>>()?;
+    let data = page.iter().map(|template| template.node().select(&fields)).collect::<Result<Vec<Value>, GraphError>>()?;
     let mut answer = json!({"data": data});
     if let (Some(first), Some(last)) = (page.first(), page.last()) {
         let after = cursor(last);
@@ -315,7 +334,7 @@ pub(super) fn delete(world: &World, request: &GraphRequest<'_>, taking: Taking) 
 /// `GET /{template}`.
 pub(super) fn read(request: &GraphRequest<'_>, template: &Template) -> Result<Found, GraphError> {
     let fields = split_fields(&request.query("fields").unwrap_or_default());
-    let answer = select(&template.object(), "MessageTemplate", DEFAULT_FIELDS, &fields)?;
+    let answer = template.node().select(&fields)?;
     Ok(Found { counted_for: Some(template.waba.clone()), ..Found::json(&answer) })
 }
 
