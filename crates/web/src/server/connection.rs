@@ -190,7 +190,7 @@ async fn answer<S: Service>(
     };
 
     // What is still to come of this request would be taken for the next one.
-    close |= line.expects_more();
+    close |= line.awaits_body_of(count);
     close |= shared.is_draining();
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, request_id.to_header());
@@ -206,11 +206,12 @@ async fn answer<S: Service>(
 fn peer_of(origin: Origin, forwarded: bool, head: &http::request::Parts, shared: &Shared) -> Peer {
     match origin {
         Origin::Local => Peer::Local,
-        Origin::Network { address, trusted: true } if forwarded => match shared.trusted.forwarded_for(head::forwarded_for(head)) {
-            Some(caller) => Peer::Network { address: caller, proxy: Some(address) },
-            None => Peer::Network { address, proxy: Some(address) },
-        },
-        Origin::Network { address, .. } => Peer::Network { address, proxy: None },
+        // A listed proxy that names nobody still speaks for somebody, so it is not "this machine".
+        Origin::Network { address, trusted: true } => {
+            let named = if forwarded { shared.trusted.forwarded_for(head::forwarded_for(head)) } else { None };
+            Peer::Network { address: named.unwrap_or(address), proxy: Some(address) }
+        }
+        Origin::Network { address, trusted: false } => Peer::Network { address, proxy: None },
     }
 }
 

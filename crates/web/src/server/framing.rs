@@ -17,6 +17,8 @@ pub(super) enum Foul {
     LengthAndEncoding,
     /// `Transfer-Encoding` more than once.
     TwoEncodings,
+    /// A `Content-Length` that is no length.
+    NotALength,
 }
 
 impl Foul {
@@ -25,12 +27,16 @@ impl Foul {
             Foul::TwoLengths => "there is more than one Content-Length header",
             Foul::LengthAndEncoding => "there is a Content-Length beside a Transfer-Encoding",
             Foul::TwoEncodings => "there is more than one Transfer-Encoding header",
+            Foul::NotALength => "the Content-Length is not the length of a body",
         }
     }
 }
 
 /// Longest line that is followed. The library refuses a head far below this.
 const LINE_MAX: usize = 64 * 1024;
+
+/// Largest length that is taken for one; the library gives up near the end of 64 bits.
+const LENGTH_MAX: u64 = i64::MAX as u64;
 
 /// Follows the framing of one connection.
 #[derive(Debug)]
@@ -120,11 +126,15 @@ impl Referee {
         self.foul
     }
 
+    /// The head, counted from 1, whose body has begun and not ended; 0 where there is none.
+    pub(super) fn within_body_of(&self) -> u32 {
+        if matches!(self.state, State::Body { .. }) { self.heads } else { 0 }
+    }
+
     /// Whether more bytes of the request under way are expected, or it cannot be told.
     pub(super) fn expects_more(&self) -> bool {
         match &self.state {
-            State::Off => true,
-            State::Body { .. } => true,
+            State::Off | State::Body { .. } => true,
             State::Head(_) => self.within_head(),
         }
     }
@@ -148,8 +158,8 @@ impl Findings {
             b'c' | b'C' => {
                 if let Some(value) = value_of(line, b"content-length") {
                     self.lengths += 1;
-                    // What is no number the library refuses by itself.
-                    self.length = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                    let digits = value.iter().all(u8::is_ascii_digit);
+                    self.length = std::str::from_utf8(value).ok().filter(|_| digits).and_then(|text| text.parse().ok());
                 }
             }
             b't' | b'T' if value_of(line, b"transfer-encoding").is_some() => self.encodings += 1,
@@ -165,6 +175,8 @@ impl Findings {
             Some(Foul::TwoLengths)
         } else if self.encodings > 1 {
             Some(Foul::TwoEncodings)
+        } else if self.lengths == 1 && self.length.is_none_or(|length| length > LENGTH_MAX) {
+            Some(Foul::NotALength)
         } else {
             None
         }
@@ -205,7 +217,10 @@ mod tests {
 
     #[test]
     fn what_is_still_to_come_is_known() {
-        check(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", |referee| assert!(referee.expects_more() && !referee.within_head()));
+        check(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nab", |referee| {
+            assert!(referee.expects_more() && !referee.within_head());
+            assert_eq!(referee.within_body_of(), 1);
+        });
         check(b"\r\nPOST / HTT", |referee| assert!(referee.expects_more() && referee.within_head()));
         check(b"\r\n", |referee| assert!(!referee.expects_more()));
         check(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", |referee| assert!(referee.expects_more()));
@@ -222,6 +237,15 @@ mod tests {
         check(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n", |referee| {
             assert_eq!(referee.foul(), Some((1, Foul::TwoEncodings)));
         });
+    }
+
+    #[test]
+    fn a_length_that_is_none_is_a_foul() {
+        for value in ["+3", "-3", "3, 3", "", "three", "0x3", "18446744073709551615", "99999999999999999999"] {
+            check(format!("POST / HTTP/1.1\r\nContent-Length: {value}\r\n\r\n").as_bytes(), |referee| {
+                assert_eq!(referee.foul(), Some((1, Foul::NotALength)), "{value}");
+            });
+        }
     }
 
     #[test]

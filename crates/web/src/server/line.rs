@@ -81,6 +81,8 @@ pub(super) struct Line {
     under_way: AtomicU32,
     streams: AtomicU32,
     expects_more: AtomicBool,
+    /// The request whose body has not wholly come (0: none).
+    within_body_of: AtomicU32,
     /// Which request broke a rule of framing (0: none), and which rule.
     foul_request: AtomicU32,
     foul: AtomicU8,
@@ -107,6 +109,7 @@ impl Line {
             under_way: AtomicU32::new(0),
             streams: AtomicU32::new(0),
             expects_more: AtomicBool::new(false),
+            within_body_of: AtomicU32::new(0),
             foul_request: AtomicU32::new(0),
             foul: AtomicU8::new(0),
         }
@@ -167,6 +170,7 @@ impl Line {
     /// Takes over what the referee found after new bytes.
     pub(super) fn heard(&self, referee: &Referee) {
         self.expects_more.store(referee.expects_more(), Ordering::Relaxed);
+        self.within_body_of.store(referee.within_body_of(), Ordering::Relaxed);
         match self.phase() {
             Phase::Silent | Phase::Idle if referee.within_head() => self.enter(Phase::Head),
             _ => {}
@@ -192,11 +196,17 @@ impl Line {
         Some(match self.foul.load(Ordering::Relaxed) {
             0 => Foul::TwoLengths,
             1 => Foul::LengthAndEncoding,
-            _ => Foul::TwoEncodings,
+            2 => Foul::TwoEncodings,
+            _ => Foul::NotALength,
         })
     }
 
-    /// Whether bytes of the request under way have not come yet.
+    /// Whether the body of this request has not wholly come yet.
+    pub(super) fn awaits_body_of(&self, request: u32) -> bool {
+        self.within_body_of.load(Ordering::Relaxed) == request
+    }
+
+    /// Whether the peer has begun something that it has not ended.
     pub(super) fn expects_more(&self) -> bool {
         self.expects_more.load(Ordering::Relaxed)
     }

@@ -6,7 +6,7 @@
 //! over the headers, a referee over the bytes and two headers on the answer; there is no timer and
 //! no boxed future per request.
 //!
-//! - [`framing`](self) and `head` decide what is a request; `wire` sits between socket and library;
+//! - `framing` and `head` decide what is a request; `wire` sits between socket and library;
 //! - `line` keeps what is known of each connection, and its time limits;
 //! - `connection` brings a connection from its first byte to its last; `listen` accepts.
 
@@ -37,8 +37,9 @@ pub const SEND_PATH: &str = "/v1/wa/message";
 
 /// Answers requests. Everything framed wrongly was answered before it gets here.
 pub trait Service: Send + Sync + 'static {
-    /// Answers one request. The future is dropped when the caller hangs up: what must be finished
-    /// then has to be owned by a task of its own (reliability.md §0.6).
+    /// Answers one request. The future may be dropped at any time, as when an HTTP/2 caller hangs
+    /// up or a drain's deadline comes: what must be finished then has to be owned by a task of its
+    /// own (reliability.md §0.6).
     fn call(&self, request: Incoming) -> impl Future<Output = Response> + Send;
 }
 
@@ -88,7 +89,7 @@ pub enum Peer {
     Network {
         /// The caller: the connection's own address, or what a trusted proxy says of it.
         address: IpAddr,
-        /// The trusted proxy, where one speaks for the caller.
+        /// The trusted proxy, where the connection comes from one.
         proxy: Option<IpAddr>,
     },
     /// A program on this machine that may open the data folder's socket.

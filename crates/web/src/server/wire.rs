@@ -84,8 +84,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         if wire.replacement.is_none() && wire.referee.is_some() && !wire.within_write && !wire.line.is_streaming() {
-            wire.replacement = made_up_by_library(buf)
-                .map(|refusal| Replacement { bytes: answer_to_unreadable(&refusal, &wire.line), stands_for: buf.len() });
+            wire.replacement = made_up_by_library(buf).map(|refusal| {
+                // The referee may know better what was wrong.
+                let foul = wire.referee.as_ref().and_then(Referee::foul).map(|(_, foul)| Refusal::BadFraming { problem: foul.problem() });
+                Replacement { bytes: answer_to_unreadable(&foul.unwrap_or(refusal), &wire.line), stands_for: buf.len() }
+            });
         }
         while let Some(replacement) = &mut wire.replacement {
             let written = ready!(wire.line.watch_write(Pin::new(&mut wire.io).poll_write(cx, &replacement.bytes)))?;
