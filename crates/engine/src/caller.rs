@@ -46,8 +46,11 @@ impl Engine {
     /// # Errors
     /// AUTH_001, AUTH_006 (address list), RATE_001 `address`.
     pub fn authenticate(&self, key: &str, address: Option<IpAddr>) -> Result<Caller, Refusal> {
-        let found = ApiKeyText::parse(key).and_then(|presented| self.keys.find(&presented.digest(self.vault.pepper()).0, self.clock.now()));
-        let Some(found) = found else { return Err(self.wrong_key(address)) };
+        let Some(presented) = ApiKeyText::parse(key) else { return Err(self.wrong_key(address)) };
+        let digest = presented.digest(self.vault.pepper()).0;
+        let Some(found) = self.keys.find(&digest, self.clock.now()) else {
+            return Err(if self.keys.is_unreadable(&digest) { Refusal::KeyRecordUnreadable } else { self.wrong_key(address) });
+        };
         let Some(app) = self.directory.application(found.application) else { return Err(Refusal::KeyRecordUnreadable) };
         if let (Some(address), Some(_)) = (address, found.policy.allowed_ips.as_ref())
             && !found.policy.allows_ip(address)
