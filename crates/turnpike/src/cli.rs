@@ -11,6 +11,8 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::{app, backup, doctor, key, ledger, message, org, rates, send, template, wallet};
+
 /// Headings in bold, what is typed in cyan: readable on dark and on light.
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::BrightWhite.on_default().bold())
@@ -59,6 +61,33 @@ pub(crate) enum Command {
     /// Play WhatsApp's Graph API, for tests without an account at Meta
     Simulator(turnpike_simulator::command::Args),
 
+    /// Organizations and what they pay
+    #[command(visible_alias = "organization")]
+    Org(org::Args),
+    /// Applications: one sending number each
+    #[command(visible_alias = "application")]
+    App(app::Args),
+    /// API keys of applications
+    Key(key::Args),
+    /// Prepaid money of organizations
+    Wallet(wallet::Args),
+    /// What Meta charges, by market and category
+    Rates(rates::Args),
+    /// Prove that the books balance
+    Ledger(ledger::Args),
+    /// Messages and their outcomes
+    Message(message::Args),
+    /// Message templates, as Meta has them
+    Template(template::Args),
+    /// Send one message
+    Send(Box<send::Args>),
+
+    /// Check the gateway and its surroundings
+    Doctor(doctor::Args),
+    /// Copy the database while the gateway runs
+    Backup(backup::BackupArgs),
+    /// Bring a backup into a new data folder
+    Restore(backup::RestoreArgs),
     /// Check or print the configuration
     Config(ConfigArgs),
     /// Print a completion script for a shell
@@ -214,6 +243,8 @@ pub(crate) enum ConfigCommand {
         #[command(flatten)]
         settings: SettingArgs,
     },
+    /// Make a token with which operators reach this gateway from elsewhere
+    OperatorToken,
 }
 
 /// Print a completion script for a shell.

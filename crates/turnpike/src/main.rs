@@ -1,59 +1,95 @@
 //! The program: what was typed becomes a gateway that runs, or one request to a gateway's operator
 //! routes.
+//!
+//! Exit codes: 0 done, 1 refused or a check failed, 2 wrong usage, 3 not reachable, 4 not found.
 
 mod cli;
+mod client;
 mod commands;
 mod config;
+mod failure;
 mod log;
 mod machine;
+mod output;
 mod wire;
 
-use clap::Parser as _;
-use cli::{Cli, Command, SettingArgs};
+use std::process::ExitCode;
 
-fn main() -> std::process::ExitCode {
+use clap::{CommandFactory as _, Parser as _};
+use cli::{Cli, Command, DemoArgs, ServeArgs, SettingArgs};
+use commands::context::Context;
+use config::{Config, Environment, Problems};
+use failure::Failure;
+use output::Out;
+
+fn main() -> ExitCode {
     let typed = Cli::parse();
-    let environment = config::Environment::of_process();
-    let done = match typed.command {
-        Command::Serve(args) => match config::load(typed.data.as_deref(), &args.settings, &environment) {
-            Ok(config) => {
-                log::begin(&config.log);
-                run(config.workers, commands::serve::run(&config, args.adopt_demo))
+    let environment = Environment::of_process();
+    let context = Context { data: typed.data, out: Out::new(typed.json, &environment), environment };
+    match run(typed.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if context.out.json && !matches!(failure, Failure::Said) {
+                eprintln!("{}", failure.to_json());
+            } else if !matches!(failure, Failure::Said) {
+                eprintln!("turnpike: {failure}");
             }
-            Err(problems) => {
-                eprintln!("{problems}");
-                return std::process::ExitCode::from(2);
-            }
-        },
-        Command::Demo(args) => {
-            let flags = SettingArgs { listen: Some(args.listen.to_string()), ..SettingArgs::default() };
-            match config::load(Some(&args.data), &flags, &environment) {
-                Ok(config) => {
-                    log::begin(&config.log);
-                    run(config.workers, commands::demo::run(&args, &config))
-                }
-                Err(problems) => {
-                    eprintln!("{problems}");
-                    return std::process::ExitCode::from(2);
-                }
-            }
-        }
-        Command::Simulator(args) => turnpike_simulator::command::blocking_main(args).map_err(anyhow::Error::from),
-        Command::Config(_) | Command::Completions(_) => Ok(()),
-    };
-    match done {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("turnpike: {error:#}");
-            std::process::ExitCode::FAILURE
+            failure.exit_code()
         }
     }
 }
 
-fn run(workers: Option<usize>, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn run(command: Command, context: &Context) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve(&args, context),
+        Command::Demo(args) => demo(&args, context),
+        Command::Simulator(args) => turnpike_simulator::command::blocking_main(args).map_err(|error| ended(&error.into())),
+        Command::Org(args) => commands::org::run(&args, context),
+        Command::App(args) => commands::app::run(&args, context),
+        Command::Key(args) => commands::key::run(&args, context),
+        Command::Wallet(args) => commands::wallet::run(&args, context),
+        Command::Rates(args) => commands::rates::run(&args, context),
+        Command::Ledger(args) => commands::ledger::run(&args, context),
+        Command::Message(args) => commands::message::run(&args, context),
+        Command::Template(args) => commands::template::run(&args, context),
+        Command::Send(args) => commands::send::run(&args, context),
+        Command::Doctor(args) => commands::doctor::run(&args, context),
+        Command::Backup(args) => commands::backup::run(&args, context),
+        Command::Restore(args) => commands::backup::restore(&args, context),
+        Command::Config(args) => commands::config::run(&args, context),
+        Command::Completions(args) => {
+            clap_complete::generate(args.shell, &mut Cli::command(), "turnpike", &mut std::io::stdout().lock());
+            Ok(())
+        }
+    }
+}
+
+fn serve(args: &ServeArgs, context: &Context) -> Result<(), Failure> {
+    let config = config::load(context.data.as_deref(), &args.settings, &context.environment).map_err(|problems| unusable(&problems))?;
+    log::begin(&config.log);
+    until_stopped(&config, commands::serve::run(&config, args.adopt_demo))
+}
+
+fn demo(args: &DemoArgs, context: &Context) -> Result<(), Failure> {
+    let flags = SettingArgs { listen: Some(args.listen.to_string()), ..SettingArgs::default() };
+    let config = config::load(Some(&args.data), &flags, &context.environment).map_err(|problems| unusable(&problems))?;
+    log::begin(&config.log);
+    until_stopped(&config, commands::demo::run(args, &config))
+}
+
+fn until_stopped(config: &Config, work: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failure> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = workers {
+    if let Some(workers) = config.workers {
         runtime.worker_threads(workers);
     }
-    runtime.enable_all().build()?.block_on(work)
+    let runtime = runtime.enable_all().build().map_err(|error| ended(&error.into()))?;
+    runtime.block_on(work).map_err(|error| ended(&error))
+}
+
+fn unusable(problems: &Problems) -> Failure {
+    Failure::Usage(problems.to_string())
+}
+
+fn ended(error: &anyhow::Error) -> Failure {
+    Failure::Refused(format!("{error:#}"))
 }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use turnpike_domain::api_key::OperatorToken;
 use url::{Host, Url};
 
 use super::overlay::Overlay;
@@ -13,9 +14,6 @@ use super::{Config, Log, MasterKeyPlace, secrets, tls};
 
 /// Meta's Graph API.
 const META: &str = "https://graph.facebook.com";
-
-/// Shortest operator token: 128 bits in base 62 are 22 characters, and `op_` stands before them.
-const OPERATOR_TOKEN_MIN: usize = 25;
 
 /// Notes everything about the configuration that must not be, or is worth knowing.
 pub(crate) fn check(config: &Config, overlay: &Overlay, problems: &mut Problems) {
@@ -42,7 +40,10 @@ impl Checking<'_> {
                 self.refuse("graph.url", format!("`graph.url` must be https://…, and is {given}"));
             }
             Ok(url) if url.scheme() == "http" && !is_loopback(&url) => {
-                self.refuse("graph.url", format!("tokens and messages would go to {given} unencrypted; `graph.url` may be http only on this machine"));
+                self.refuse(
+                    "graph.url",
+                    format!("tokens and messages would go to {given} unencrypted; `graph.url` may be http only on this machine"),
+                );
             }
             Ok(url) if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() => {
                 self.refuse("graph.url", "`graph.url` must not have a user, a query or a fragment");
@@ -81,12 +82,8 @@ impl Checking<'_> {
     fn operator(&mut self) {
         let Some(token) = &self.config.operator_token else { return };
         let key = if self.overlay.get("operator.token_file").is_some() { "operator.token_file" } else { "operator.token" };
-        let text = token.expose();
-        if !text.starts_with("op_") || text.len() < OPERATOR_TOKEN_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.refuse(
-                key,
-                format!("an operator token begins with op_ and has at least {OPERATOR_TOKEN_MIN} characters; make one with: echo op_$(openssl rand -hex 24)"),
-            );
+        if OperatorToken::parse(token.expose()).is_none() {
+            self.refuse(key, "this is no operator token, or not copied whole; make one with: turnpike config operator-token");
         }
     }
 
@@ -97,13 +94,19 @@ impl Checking<'_> {
             self.refuse("graph.reply_within", "`graph.reply_within` must be longer than `graph.answer_wait`, so that there is time to write down that an outcome is unknown");
         }
         if net.hard_cap < answer {
-            self.refuse("graph.hard_cap", "`graph.hard_cap` must not be shorter than `graph.answer_wait`: Meta would be hung up on before the caller is");
+            self.refuse(
+                "graph.hard_cap",
+                "`graph.hard_cap` must not be shorter than `graph.answer_wait`: Meta would be hung up on before the caller is",
+            );
         }
         if net.retry_max < net.retry_min {
             self.refuse("graph.retry_max", "`graph.retry_max` must not be shorter than `graph.retry_min`");
         }
         if server.drain_deadline < reply {
-            self.warn("limits.drain_deadline", "it is shorter than `graph.reply_within`, so a stop may cut callers off before they are answered");
+            self.warn(
+                "limits.drain_deadline",
+                "it is shorter than `graph.reply_within`, so a stop may cut callers off before they are answered",
+            );
         }
         if reply > Duration::from_secs(29) {
             self.warn("graph.reply_within", "common proxies and clients give up after 30 s, so callers may never see the answer");
@@ -130,7 +133,8 @@ impl Checking<'_> {
         }
         match &self.config.master_key {
             MasterKeyPlace::File(path) if !path.exists() => {
-                let sentence = format!("the master key file {} does not exist; it is only made by itself in the data folder", path.display());
+                let sentence =
+                    format!("the master key file {} does not exist; it is only made by itself in the data folder", path.display());
                 self.refuse("master_key_file", sentence);
             }
             MasterKeyPlace::File(path) => {
@@ -154,7 +158,10 @@ impl Checking<'_> {
             self.warn("graph.url", format!("messages go to {}, not to Meta", config.settings.graph_url));
         }
         if config.metrics_public && !config.listen.ip().to_canonical().is_loopback() {
-            self.warn("metrics.public", format!("everybody who reaches {} may read /metrics: see that only your monitoring does", config.listen));
+            self.warn(
+                "metrics.public",
+                format!("everybody who reaches {} may read /metrics: see that only your monitoring does", config.listen),
+            );
         }
         if matches!(&config.log, Log { level, .. } if level.contains("trace")) {
             self.warn("log.level", "at trace, libraries log what passes through them; use it for minutes, not for days");

@@ -41,11 +41,6 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether a variable is there at all, even empty.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.variables.contains_key(name)
-    }
-
     /// The names of our own variables, in order.
     pub(crate) fn ours(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str).filter(|name| name.starts_with(PREFIX))
@@ -63,4 +58,4 @@ impl Environment {
 }
 
 /// Not ours, and of use: who acts, and how to paint.
-const OTHERS: [&str; 6] = ["USER", "LOGNAME", "NO_COLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS"];
+const OTHERS: [&str; 4] = ["USER", "LOGNAME", "NO_COLOR", "TERM"];

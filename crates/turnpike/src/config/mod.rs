@@ -28,6 +28,7 @@ use turnpike_engine::secret::Secret;
 use turnpike_engine::settings::Settings;
 use turnpike_web::server::{Network, ServerLimits};
 
+pub(crate) use self::check::is_loopback;
 pub(crate) use self::duration::parse_duration;
 pub(crate) use self::environment::Environment;
 pub(crate) use self::overlay::Overlay;
@@ -154,7 +155,10 @@ pub(crate) fn data_folder(data: Option<&Path>, config_file: Option<&Path>, envir
     let named = data.is_some() || environment.get("TURNPIKE_DATA").is_some();
     let elsewhere = config_file.is_some() || environment.get("TURNPIKE_CONFIG").is_some();
     if named || !elsewhere {
-        return Ok(data.map(Path::to_owned).or_else(|| environment.get("TURNPIKE_DATA").map(PathBuf::from)).unwrap_or_else(|| DEFAULT_DATA.into()));
+        return Ok(data
+            .map(Path::to_owned)
+            .or_else(|| environment.get("TURNPIKE_DATA").map(PathBuf::from))
+            .unwrap_or_else(|| DEFAULT_DATA.into()));
     }
     load(None, &flags, environment).map(|config| config.data)
 }

@@ -135,7 +135,8 @@ impl Overlay {
             if known.iter().any(|known| known == name) || OTHER_VARIABLES.contains(&name) || is_of_kubernetes(name) {
                 continue;
             }
-            let hint = nearest(name, known.iter().map(String::as_str)).map_or(String::new(), |near| format!("; the nearest that there is: {near}"));
+            let hint = nearest(name, known.iter().map(String::as_str))
+                .map_or(String::new(), |near| format!("; the nearest that there is: {near}"));
             self.problems.warning(name, format!("there is no such setting, so the variable does nothing{hint}"));
         }
     }
@@ -165,7 +166,7 @@ impl Overlay {
 }
 
 /// Variables that are read elsewhere: the file's name, and what `send` uses.
-const OTHER_VARIABLES: [&str; 4] = ["TURNPIKE_CONFIG", "TURNPIKE_API_KEY", "TURNPIKE_API_KEY_FILE", "TURNPIKE_SERVER"];
+const OTHER_VARIABLES: [&str; 3] = ["TURNPIKE_CONFIG", "TURNPIKE_API_KEY", "TURNPIKE_API_KEY_FILE"];
 
 /// Kubernetes puts `TURNPIKE_SERVICE_HOST` and `TURNPIKE_PORT_8080_TCP` into every container beside a
 /// service of our name.

@@ -1,0 +1,237 @@
+//! `turnpike wallet`: prepaid money of organizations.
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::context::{Context, THE_ONLY_ONE, money, rows, text, time};
+use super::org::put;
+use crate::cli::Remote;
+use crate::client::Ask;
+use crate::failure::Failure;
+use crate::output::{Cell, Side, Style, Table};
+
+/// Prepaid money of organizations.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  turnpike wallet top-up --amount 25.00 --reason \"invoice 2026-118\"
+  turnpike wallet adjust --amount -3.00 --reason \"top-up entered twice\"
+  turnpike wallet refund 0199… --leg base --reason \"outage of 3 May\"
+  turnpike wallet statement --limit 20")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a wallet holds
+    Show(Which),
+    /// Enter money that was paid in
+    TopUp {
+        #[command(flatten)]
+        which: Which,
+        /// How much, such as 25.00
+        #[arg(long)]
+        amount: String,
+        /// Why, for the statement
+        #[arg(long)]
+        reason: Option<String>,
+        /// UUID of this top-up: the same one again changes nothing
+        #[arg(long, value_name = "UUID")]
+        id: Option<String>,
+    },
+    /// Correct a wallet, either way
+    Adjust {
+        #[command(flatten)]
+        which: Which,
+        /// How much, such as -3.00
+        #[arg(long, allow_hyphen_values = true)]
+        amount: String,
+        /// Why, for the statement
+        #[arg(long)]
+        reason: String,
+        /// UUID of this correction: the same one again changes nothing
+        #[arg(long, value_name = "UUID")]
+        id: Option<String>,
+    },
+    /// Give back what a message cost
+    Refund {
+        /// The message's id or wamid
+        message: String,
+        /// Which fee
+        #[arg(long, value_enum, default_value_t = Leg::Both)]
+        leg: Leg,
+        /// Why, for the statement
+        #[arg(long)]
+        reason: String,
+        /// Organization: its name or id
+        #[arg(long)]
+        org: Option<String>,
+    },
+    /// List what moved, newest first
+    Statement {
+        #[command(flatten)]
+        which: Which,
+        /// Lines at most, up to 500 [default: 50]
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        /// Go on where the last page ended
+        #[arg(long, value_name = "CURSOR")]
+        before: Option<String>,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+struct Which {
+    /// Organization: its name or id; may be left out where there is one
+    #[arg(long)]
+    org: Option<String>,
+    /// The play wallet that sandbox keys spend from
+    #[arg(long)]
+    sandbox: bool,
+}
+
+impl Which {
+    fn path<'a>(&'a self, action: &[&'a str]) -> Vec<&'a str> {
+        ["organizations", self.org.as_deref().unwrap_or(THE_ONLY_ONE), "wallet"].iter().chain(action).copied().collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Leg {
+    /// Ours
+    Base,
+    /// Meta's
+    Meta,
+    /// What was captured of both
+    Both,
+}
+
+/// Does it.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    match &args.command {
+        Command::Show(which) => {
+            let ask = Ask::get(&which.path(&[])).with("sandbox", which.sandbox.then_some(true));
+            let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
+            record(context, &answer.data);
+            Ok(())
+        }
+        Command::TopUp { which, amount, reason, id } => {
+            let moved = move_wallet(args, context, which, "top-up", amount, reason.as_deref(), id.as_deref())?;
+            say_moved(context, moved.as_ref(), "Topped up");
+            Ok(())
+        }
+        Command::Adjust { which, amount, reason, id } => {
+            let moved = move_wallet(args, context, which, "adjust", amount, Some(reason), id.as_deref())?;
+            say_moved(context, moved.as_ref(), "Adjusted");
+            Ok(())
+        }
+        Command::Refund { message, leg, reason, org } => refund(args, context, message, *leg, reason, org.as_deref()),
+        Command::Statement { which, limit, before } => statement(args, context, which, *limit, before.as_deref()),
+    }
+}
+
+fn move_wallet(
+    args: &Args,
+    context: &Context,
+    which: &Which,
+    action: &str,
+    amount: &str,
+    reason: Option<&str>,
+    id: Option<&str>,
+) -> Result<Option<Value>, Failure> {
+    let mut body = json!({"amount": amount, "sandbox": which.sandbox});
+    put(&mut body, "reason", reason);
+    put(&mut body, "id", id);
+    Ok(context.ask(&args.remote, Ask::post(&which.path(&[action]), &body))?.map(|answer| answer.data))
+}
+
+fn say_moved(context: &Context, moved: Option<&Value>, done: &str) {
+    let Some(wallet) = moved else { return };
+    context.out.line(format!("{done}. {} now has {} available.", owner(wallet), money(&wallet["available"], &wallet["currency"])));
+}
+
+fn refund(args: &Args, context: &Context, message: &str, leg: Leg, reason: &str, org: Option<&str>) -> Result<(), Failure> {
+    let leg = match leg {
+        Leg::Base => "base",
+        Leg::Meta => "meta",
+        Leg::Both => "both",
+    };
+    let mut body = json!({"message": message, "leg": leg, "reason": reason});
+    put(&mut body, "org", org);
+    let Some(answer) = context.ask(&args.remote, Ask::post(&["messages", "refund"], &body))? else { return Ok(()) };
+    for row in rows(&answer.data) {
+        context.out.line(format!("Gave back the {} fee: {}.", text(&row["leg"]), text(&row["amount"])));
+    }
+    Ok(())
+}
+
+fn statement(args: &Args, context: &Context, which: &Which, limit: Option<u32>, before: Option<&str>) -> Result<(), Failure> {
+    let ask =
+        Ask::get(&which.path(&["statement"])).with("sandbox", which.sandbox.then_some(true)).with("limit", limit).with("before", before);
+    let Some(answer) = context.ask_page(&args.remote, ask)? else { return Ok(()) };
+    if rows(&answer.data).is_empty() {
+        context.out.line(if before.is_some() { "Nothing moved before that." } else { "Nothing has moved yet." });
+        return Ok(());
+    }
+    let mut table = Table::new([
+        ("when (UTC)", Side::Left),
+        ("what", Side::Left),
+        ("amount", Side::Right),
+        ("from", Side::Left),
+        ("to", Side::Left),
+        ("message", Side::Left),
+        ("reason", Side::Left),
+    ]);
+    for row in rows(&answer.data) {
+        let leg = text(&row["leg"]);
+        let what = text(&row["kind"]).replace('_', " ");
+        table.row([
+            time(&row["when"]).into(),
+            if leg.is_empty() { what.into() } else { format!("{what} {leg}").into() },
+            text(&row["amount"]).into(),
+            text(&row["debit"]).replace('_', " ").into(),
+            text(&row["credit"]).replace('_', " ").into(),
+            text(&row["message"]).into(),
+            text(&row["reason"]).into(),
+        ]);
+    }
+    context.out.table(&table);
+    more(context, answer.next.as_deref());
+    Ok(())
+}
+
+/// Says how to get the next page.
+pub(super) fn more(context: &Context, next: Option<&str>) {
+    if let Some(next) = next {
+        context.out.hint(format!("There is more: the same command with --before {next}"));
+    }
+}
+
+fn record(context: &Context, wallet: &Value) {
+    let currency = &wallet["currency"];
+    let held = format!("{} (base {}, Meta {})", money(&wallet["held"], currency), text(&wallet["heldBase"]), text(&wallet["heldMeta"]));
+    context.out.record(&[
+        ("Wallet", owner(wallet).into()),
+        ("Available", Cell::new(money(&wallet["available"], currency), Style::Bold)),
+        ("Held", held.into()),
+        ("Posted", money(&wallet["posted"], currency).into()),
+    ]);
+}
+
+fn owner(wallet: &Value) -> String {
+    let organization = text(&wallet["organization"]);
+    if wallet["mode"] == "sandbox" { format!("{organization}'s play wallet") } else { organization }
+}
+
+/// What a wallet as the store shows it (posted and held) has available.
+pub(super) fn available(wallet: &Value, currency: &Value) -> String {
+    use turnpike_domain::money::Micros;
+    let amount = |name: &str| wallet[name].as_str().and_then(|text| text.parse::<Micros>().ok());
+    let held = amount("heldBase").and_then(|base| base.checked_add(amount("heldMeta")?));
+    let available = amount("posted").and_then(|posted| posted.checked_sub(held?));
+    available.map(|available| format!("{available} {} available", text(currency))).unwrap_or_default()
+}

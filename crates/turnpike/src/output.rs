@@ -1,0 +1,249 @@
+//! What people and programs read on the terminal: aligned tables, records, sentences; or one JSON
+//! document.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+
+use serde_json::Value;
+
+use crate::config::Environment;
+
+/// Where a command's answer goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Out {
+    /// Whether programs read it.
+    pub(crate) json: bool,
+    colour: bool,
+}
+
+/// How a text is painted. Colour only repeats what the words say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As it is.
+    #[default]
+    Plain,
+    /// A heading, or what was asked for.
+    Bold,
+    /// What stands behind.
+    Dim,
+    /// As it should be.
+    Good,
+    /// To be looked at.
+    Warn,
+    /// Wrong.
+    Bad,
+}
+
+impl Out {
+    /// The standard output: colours only on a terminal whose user has not declined them.
+    pub(crate) fn new(json: bool, environment: &Environment) -> Out {
+        Out { json, colour: !json && std::io::stdout().is_terminal() && wants_colour(environment) }
+    }
+
+    /// The data of an answer as one JSON document.
+    pub(crate) fn data(self, data: &Value) {
+        print(&format!("{data:#}\n"));
+    }
+
+    /// A sentence, or a line of one's own making.
+    pub(crate) fn line(self, text: impl AsRef<str>) {
+        print(&format!("{}\n", text.as_ref()));
+    }
+
+    /// A hint of what may be done next.
+    pub(crate) fn hint(self, text: impl AsRef<str>) {
+        print(&format!("{}\n", self.paint(Style::Dim, text.as_ref())));
+    }
+
+    /// A table with its headings.
+    pub(crate) fn table(self, table: &Table) {
+        print(&table.render(self));
+    }
+
+    /// Labels and values, one a line; values that are empty are left out.
+    pub(crate) fn record(self, fields: &[(&str, Cell)]) {
+        print(&render_record(fields, self));
+    }
+
+    /// The text in its style.
+    pub(crate) fn paint(self, style: Style, text: &str) -> String {
+        let code = match style {
+            Style::Bold => "1",
+            Style::Dim => "2",
+            Style::Good => "32",
+            Style::Warn => "33",
+            Style::Bad => "31",
+            Style::Plain => return text.to_owned(),
+        };
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether colours are wanted, where there is a terminal (no-color.org).
+pub(crate) fn wants_colour(environment: &Environment) -> bool {
+    environment.get("NO_COLOR").is_none() && environment.get("TERM") != Some("dumb")
+}
+
+/// Nobody may be reading any more (`| head`), and that is no error.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// A text with its style. What came from elsewhere cannot steer the terminal: control characters
+/// are shown as a placeholder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A text in a style.
+    pub(crate) fn new(text: impl AsRef<str>, style: Style) -> Cell {
+        let text = text.as_ref().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Cell { text, style }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell::new(text, Style::Plain)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell::new(text, Style::Plain)
+    }
+}
+
+/// Rows under headings. Numbers stand to the right.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: Vec<(&'static str, Side)>,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// On which side of its column a text stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Words.
+    Left,
+    /// Numbers and amounts.
+    Right,
+}
+
+/// Between columns.
+const GAP: &str = "  ";
+
+impl Table {
+    /// A table with these headings.
+    pub(crate) fn new(headings: impl IntoIterator<Item = (&'static str, Side)>) -> Table {
+        Table { headings: headings.into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row, with a cell for each heading.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+        debug_assert_eq!(N, self.headings.len(), "a row has a cell for every heading");
+        self.rows.push(cells.into());
+    }
+
+    fn render(&self, out: Out) -> String {
+        // A column that nothing stands in says nothing.
+        let shown: Vec<usize> =
+            (0..self.headings.len()).filter(|column| self.rows.iter().any(|row| !row[*column].text.is_empty())).collect();
+        let headings: Vec<Cell> = self.headings.iter().map(|(heading, _)| Cell::new(heading, Style::Dim)).collect();
+        let width = |column: usize| self.rows.iter().chain([&headings]).map(|row| row[column].width()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        let mut text = String::new();
+        for row in std::iter::once(&headings).chain(&self.rows) {
+            let mut line = String::new();
+            for (at, column) in shown.iter().copied().enumerate() {
+                let (cell, padding) = (&row[column], " ".repeat(widths[column] - row[column].width()));
+                let painted = out.paint(cell.style, &cell.text);
+                let gap = if at == 0 { "" } else { GAP };
+                // Writing into a String does not fail.
+                let _ = match self.headings[column].1 {
+                    Side::Left => write!(line, "{gap}{painted}{padding}"),
+                    Side::Right => write!(line, "{gap}{padding}{painted}"),
+                };
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn render_record(fields: &[(&str, Cell)], out: Out) -> String {
+    let width = fields.iter().filter(|(_, cell)| !cell.text.is_empty()).map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (label, cell) in fields.iter().filter(|(_, cell)| !cell.text.is_empty()) {
+        let padding = " ".repeat(width - label.chars().count());
+        let _ = writeln!(text, "{}{padding}{GAP}{}", out.paint(Style::Dim, label), out.paint(cell.style, &cell.text));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Out = Out { json: false, colour: false };
+    const PAINTED: Out = Out { json: false, colour: true };
+
+    fn wallets() -> Table {
+        let mut table = Table::new([("wallet", Side::Left), ("available", Side::Right), ("note", Side::Left), ("state", Side::Left)]);
+        table.row(["Acme".into(), "9.50".into(), "".into(), Cell::new("ok", Style::Good)]);
+        table.row(["Çiçek & Söhne".into(), "1234.00".into(), "".into(), Cell::new("low", Style::Warn)]);
+        table
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_leaves_empty_columns_out() {
+        let expected = "\
+wallet         available  state
+Acme                9.50  ok
+Çiçek & Söhne    1234.00  low
+";
+        assert_eq!(wallets().render(PLAIN), expected);
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let painted = wallets().render(PAINTED);
+        let mut bare = String::new();
+        let mut rest = painted.as_str();
+        while let Some((before, after)) = rest.split_once('\u{1b}') {
+            bare.push_str(before);
+            rest = after.split_once('m').map_or("", |(_, rest)| rest);
+        }
+        bare.push_str(rest);
+        let trimmed: Vec<&str> = bare.lines().map(str::trim_end).collect();
+        assert_eq!(trimmed.join("\n") + "\n", wallets().render(PLAIN));
+    }
+
+    #[test]
+    fn a_record_leaves_out_what_is_not_there() {
+        let fields = [("Name", "Acme".into()), ("Number", "".into()), ("Application", "shop".into())];
+        assert_eq!(render_record(&fields, PLAIN), "Name         Acme\nApplication  shop\n");
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        let fields = [("Name", Cell::from("Acme\u{1b}[2J\n"))];
+        assert_eq!(render_record(&fields, PLAIN), "Name  Acme\u{fffd}[2J\u{fffd}\n");
+    }
+
+    #[test]
+    fn colours_are_declined_by_no_color_and_by_dumb_terminals() {
+        assert!(wants_colour(&Environment::of([("TERM", "xterm")])));
+        assert!(!wants_colour(&Environment::of([("TERM", "xterm"), ("NO_COLOR", "1")])));
+        assert!(!wants_colour(&Environment::of([("TERM", "dumb")])));
+    }
+}
