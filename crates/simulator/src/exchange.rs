@@ -159,7 +159,16 @@ impl World {
                 graph::answer(self, request.as_ref(), taking)
             }
         };
-        Planned { answer: with_wamid(answer, previous), behaviour }
+        let mut answer = with_wamid(answer, previous);
+        match behaviour {
+            Behaviour::CutJson => answer.body.truncate(answer.body.len() / 2),
+            Behaviour::Flood { mib } => {
+                let flooded = usize::try_from(mib).unwrap_or(0).saturating_mul(1024 * 1024);
+                answer.body.resize(answer.body.len() + flooded, b' ');
+            }
+            _ => {}
+        }
+        Planned { answer, behaviour }
     }
 
     fn strike_body(&self, head: &Head, bytes: &[u8], body: &Body) -> Strike {

@@ -42,6 +42,9 @@ pub enum How {
     Rst,
 }
 
+/// More would endanger the simulator itself, which builds the answer in memory.
+const FLOOD_MIB_MAX: u32 = 256;
+
 /// Why an HTTP/2 stream is reset (RFC 9113 §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,6 +114,18 @@ pub enum Behaviour {
     /// Meta's true answer with the second half of its JSON missing, framed as if
     /// it were whole.
     CutJson,
+    /// Meta's true answer, and behind it so much white space that a client which
+    /// reads without a limit is in trouble. It is valid JSON.
+    Flood {
+        /// MiB of white space, 1 to 256.
+        mib: u32,
+    },
+    /// Meta's true answer byte by byte, which no timeout between two reads ever
+    /// ends. (On HTTP/2 the head is one frame, and the body drips.)
+    Drip {
+        /// Milliseconds between two bytes.
+        ms: u64,
+    },
     /// Meta's true answer under a `Content-Length` that is wrong by so many
     /// bytes: too long (positive), and the connection closes early; or too short
     /// (negative), and the rest follows as if it were another answer.
@@ -253,6 +268,7 @@ impl Behaviour {
             {
                 no("reply: `content_type` and `location` must be visible ASCII")
             }
+            Behaviour::Flood { mib } if !(1..=FLOOD_MIB_MAX).contains(mib) => no("flood: `mib` must be 1 to 256"),
             Behaviour::WrongLength { by: 0 } => no("wrong_length: `by` must not be 0"),
             Behaviour::Interim { status, .. } if !(100..=199).contains(status) || *status == 101 => {
                 no("interim: `status` must be 100 to 199 and not 101")

@@ -116,6 +116,8 @@ fn build() -> Vec<Named> {
         named(73, "goaway_covering", goaway(LastStream::This), "h2: GOAWAY that covers it, and no answer"),
         named(74, "goaway_after_answer", goaway(LastStream::After), "h2: the answer, then GOAWAY"),
         named(75, "reset_calm_after", reset(Stage::Body, ResetReason::EnhanceYourCalm), "h2: ENHANCE_YOUR_CALM after reading"),
+        named(76, "drip", Behaviour::Drip { ms: 1 }, "the true answer byte by byte, 1 ms apart"),
+        named(77, "flood_200", Behaviour::Flood { mib: 4 }, "the true answer and 4 MiB of white space"),
     ]
 }
 

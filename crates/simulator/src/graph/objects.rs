@@ -17,41 +17,88 @@ const NUMBER_DEFAULT: &[&str] =
 /// What Meta gives of a WABA when no fields are named.
 const WABA_DEFAULT: &[&str] = &["name", "timezone_id", "message_template_namespace"];
 
+/// Fields that Meta knows and that have no value here, so that asking for them is
+/// no mistake: they are left out, as Meta leaves out what is not set.
+const NUMBER_UNSET: &[&str] = &[
+    "certificate",
+    "eligibility_for_api_business_global_search",
+    "host_platform",
+    "new_certificate",
+    "new_display_name",
+    "search_visibility",
+    "username",
+    "webhook_configuration",
+];
+
+/// The same of a WABA.
+const WABA_UNSET: &[&str] = &[
+    "analytics",
+    "auth_international_rate_eligibility",
+    "linked_commerce_account",
+    "on_behalf_of_business_info",
+    "owner_business_info",
+    "pricing_analytics",
+    "purchase_order_number",
+    "template_analytics",
+];
+
 /// Answers for a number or a WABA.
 pub(super) fn read(world: &World, request: &GraphRequest<'_>) -> Result<Found, GraphError> {
     let id = request.object_id;
     let fields: Vec<String> = split_fields(&request.query("fields").unwrap_or_default());
     let number = number(id);
     let waba = waba(id);
-    let has_all = |object: &Map<String, Value>| fields.iter().all(|field| object.contains_key(field));
-    let (object, kind, default) = if world.templates.is_waba(id) || !has_all(&number) && has_all(&waba) {
-        (waba, "WhatsAppBusinessAccount", WABA_DEFAULT)
-    } else {
-        (number, "WhatsAppBusinessPhoneNumber", NUMBER_DEFAULT)
+    let has_all = |object: &Map<String, Value>, unset: &[&str]| {
+        fields.iter().all(|field| object.contains_key(field) || unset.contains(&field.as_str()))
     };
-    select(&object, kind, default, &fields).map(|selected| Found::json(&selected))
+    let is_waba = world.templates.is_waba(id) || !has_all(&number, NUMBER_UNSET) && has_all(&waba, WABA_UNSET);
+    let node = if is_waba {
+        Node { kind: "WhatsAppBusinessAccount", object: waba, default: WABA_DEFAULT, unset: WABA_UNSET }
+    } else {
+        Node { kind: "WhatsAppBusinessPhoneNumber", object: number, default: NUMBER_DEFAULT, unset: NUMBER_UNSET }
+    };
+    node.select(&fields).map(|selected| Found::json(&selected))
 }
 
-/// `id` and the fields that are asked for, or Meta's error for one that is not.
-pub(super) fn select(object: &Map<String, Value>, kind: &str, default: &[&str], fields: &[String]) -> Result<Value, GraphError> {
-    let mut selected = Map::new();
-    if fields.is_empty() {
-        for field in default {
-            if let Some(value) = object.get(*field) {
-                selected.insert((*field).to_owned(), value.clone());
+/// An object of the Graph, and which of its fields there are.
+pub(super) struct Node<'a> {
+    /// Its type, as Meta's errors name it.
+    pub(super) kind: &'static str,
+    pub(super) object: Map<String, Value>,
+    /// Shown when no fields are named.
+    pub(super) default: &'a [&'a str],
+    /// Known, and left out where `object` has no value.
+    pub(super) unset: &'a [&'a str],
+}
+
+impl Node<'_> {
+    /// `id` and the fields that are asked for, or Meta's error for one that
+    /// nobody has.
+    pub(super) fn select(&self, fields: &[String]) -> Result<Value, GraphError> {
+        let mut selected = Map::new();
+        if fields.is_empty() {
+            for field in self.default {
+                if let Some(value) = self.object.get(*field) {
+                    selected.insert((*field).to_owned(), value.clone());
+                }
             }
         }
+        for field in fields {
+            match self.object.get(field) {
+                Some(value) => {
+                    selected.insert(field.clone(), value.clone());
+                }
+                None if self.unset.contains(&field.as_str()) => {}
+                None => {
+                    return Err(GraphError::parameter(format!("Tried accessing nonexisting field ({field}) on node type ({})", self.kind)));
+                }
+            }
+        }
+        if let Some(id) = self.object.get("id") {
+            selected.insert("id".to_owned(), id.clone());
+        }
+        Ok(Value::Object(selected))
     }
-    for field in fields {
-        let Some(value) = object.get(field) else {
-            return Err(GraphError::parameter(format!("Tried accessing nonexisting field ({field}) on node type ({kind})")));
-        };
-        selected.insert(field.clone(), value.clone());
-    }
-    if let Some(id) = object.get("id") {
-        selected.insert("id".to_owned(), id.clone());
-    }
-    Ok(Value::Object(selected))
 }
 
 /// `a,b{c,d},e.limit(1)` → `a`, `b`, `e`: what is asked of sub-objects is not
@@ -147,8 +194,10 @@ mod tests {
 
     #[test]
     fn a_field_that_nobody_has_is_named() {
-        let fields = ["id".to_owned(), "colour".to_owned()];
-        let error = select(&number("1"), "WhatsAppBusinessPhoneNumber", NUMBER_DEFAULT, &fields).expect_err("no colour");
+        let node = Node { kind: "Number", object: number("1"), default: NUMBER_DEFAULT, unset: NUMBER_UNSET };
+        let selected = node.select(&["certificate".to_owned()]).expect("a field that Meta knows");
+        assert_eq!(selected, json!({"id": "1"}));
+        let error = node.select(&["id".to_owned(), "colour".to_owned()]).expect_err("no colour");
         assert!(error.body("t").to_string().contains("(colour)"));
     }
 }

@@ -215,9 +215,6 @@ impl Connection {
 
     /// Does on the wire what was decided. `Ok` leaves the connection in service.
     async fn carry_out(&mut self, head: &Head, mut answer: Answer, behaviour: Behaviour) -> Result<(), End> {
-        if matches!(behaviour, Behaviour::CutJson) {
-            answer.body.truncate(answer.body.len() / 2);
-        }
         if head.method == "HEAD" {
             answer.body.clear();
         }
@@ -231,9 +228,12 @@ impl Connection {
             _ => 0,
         };
         match behaviour {
-            Behaviour::Answer | Behaviour::GraphError { .. } | Behaviour::Reply { .. } | Behaviour::CutJson | Behaviour::RepeatWamid => {
-                self.write(&framed).await
-            }
+            Behaviour::Answer
+            | Behaviour::GraphError { .. }
+            | Behaviour::Reply { .. }
+            | Behaviour::CutJson
+            | Behaviour::Flood { .. }
+            | Behaviour::RepeatWamid => self.write(&framed).await,
             Behaviour::Delay { at, ms } => {
                 let (before, after) = framed.split_at(upto(at));
                 self.write(before).await?;
@@ -242,6 +242,13 @@ impl Connection {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                 }
                 self.write(after).await
+            }
+            Behaviour::Drip { ms } => {
+                for byte in &framed {
+                    self.write(std::slice::from_ref(byte)).await?;
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+                Ok(())
             }
             Behaviour::Close { at, how } => {
                 self.write(&framed[..upto(at)]).await?;

@@ -236,9 +236,6 @@ impl Served {
         behaviour: Behaviour,
         mut respond: SendResponse<Bytes>,
     ) -> Result<(), h2::Error> {
-        if matches!(behaviour, Behaviour::CutJson) {
-            answer.body.truncate(answer.body.len() / 2);
-        }
         if head.method == "HEAD" {
             answer.body.clear();
         }
@@ -248,6 +245,7 @@ impl Served {
             | Behaviour::GraphError { .. }
             | Behaviour::Reply { .. }
             | Behaviour::CutJson
+            | Behaviour::Flood { .. }
             | Behaviour::RepeatWamid
             | Behaviour::AnswerTwice => send(&mut respond, answer, 0),
             Behaviour::Delay { at: Stage::AnswerBody, ms } => {
@@ -263,6 +261,14 @@ impl Served {
                     tokio::time::sleep(Duration::from_millis(ms)).await;
                 }
                 send(&mut respond, answer, 0)
+            }
+            Behaviour::Drip { ms } => {
+                let mut sending = respond.send_response(response(&answer, 0), false)?;
+                for byte in answer.body {
+                    sending.send_data(Bytes::copy_from_slice(&[byte]), false)?;
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+                sending.send_data(Bytes::new(), true)
             }
             Behaviour::Close { at: Stage::AnswerHead, how } => {
                 self.close((None, Some(respond), None), half_frame_head(), how);

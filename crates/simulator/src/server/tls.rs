@@ -56,7 +56,11 @@ pub(super) fn set_up(files: &TlsFiles, http2: bool) -> Result<Tls, TlsError> {
         TlsFiles::SelfSigned { names, write_ca_to } => {
             let (chain, key, ca_pem) = make(names)?;
             if let Some(path) = write_ca_to {
-                std::fs::write(path, &ca_pem).map_err(|source| TlsError::Write { path: path.clone(), source })?;
+                let written = match path.parent() {
+                    Some(folder) => std::fs::create_dir_all(folder).and_then(|()| std::fs::write(path, &ca_pem)),
+                    None => std::fs::write(path, &ca_pem),
+                };
+                written.map_err(|source| TlsError::Write { path: path.clone(), source })?;
             }
             (chain, key, Some(ca_pem))
         }

@@ -62,7 +62,9 @@ async fn a_client_that_trusts_the_made_authority_is_served_by_name_and_by_addres
 
 #[tokio::test]
 async fn the_version_of_http_is_agreed_by_alpn() {
-    let offers: [(&[&[u8]], bool, Option<&[u8]>); 4] = [
+    /// What the client offers, whether the server speaks HTTP/2, what is agreed.
+    type Offer = (&'static [&'static [u8]], bool, Option<&'static [u8]>);
+    let offers: [Offer; 4] = [
         (&[b"h2", b"http/1.1"], true, Some(b"h2")),
         (&[b"http/1.1"], true, Some(b"http/1.1")),
         (&[b"h2", b"http/1.1"], false, Some(b"http/1.1")),
