@@ -65,7 +65,7 @@ impl Engine {
         let recipient = record
             .content
             .as_deref()
-            .and_then(|sealed| self.vault.open(Purpose::Content, record.organization, &[], sealed).ok())
+            .and_then(|sealed| self.vault.open(Purpose::Content, record.organization, &record.token_salt, sealed).ok())
             .and_then(|bytes| Content::decode(&bytes))
             .map(|content| content.recipient);
         let contacts = recipient.map(|to| vec![serde_json::json!({"input": to, "wa_id": to})]).unwrap_or_default();

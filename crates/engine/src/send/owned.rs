@@ -164,7 +164,7 @@ impl Engine {
             likely_repeat_since: (identity.idempotency.is_none() && !identity.allow_duplicate && mode != Mode::Fake)
                 .then(|| now.plus_ms(-i64::try_from(self.settings.likely_repeat.as_millis()).unwrap_or(0))),
             recipient: ready.recipient_hash,
-            content: self.vault.seal(Purpose::Content, organization, &[], &content, &*self.entropy),
+            content: self.vault.seal(Purpose::Content, organization, &salt, &content, &*self.entropy),
             token_salt: salt,
             counts_today: caller.key.policy.counts_today(),
         }

@@ -226,7 +226,7 @@ impl Engine {
     #[must_use]
     pub fn view(&self, record: &MessageRecord) -> MessageView {
         let content = record.content.as_deref().filter(|sealed| !sealed.is_empty()).and_then(|sealed| {
-            let bytes = self.vault.open(Purpose::Content, record.organization, &[], sealed).ok()?;
+            let bytes = self.vault.open(Purpose::Content, record.organization, &record.token_salt, sealed).ok()?;
             Content::decode(&bytes)
         });
         let answer = self.open_answer(record);
