@@ -24,6 +24,9 @@ pub type Readiness = Arc<dyn Fn() -> bool + Send + Sync>;
 /// Writes all metrics as OpenMetrics text.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// A page's content type and text, or why there is none.
+type Page = Result<(HeaderValue, String), Refusal>;
+
 /// The operations routes.
 #[derive(Clone)]
 pub struct Operations {
@@ -49,7 +52,7 @@ impl Operations {
     /// The answer, where the path is one of these routes.
     #[must_use]
     pub fn answer(&self, request: &Incoming) -> Option<Response> {
-        let page: fn(&Operations, &Incoming) -> Result<(HeaderValue, String), Refusal> = match request.path() {
+        let page: fn(&Operations, &Incoming) -> Page = match request.path() {
             "/livez" | "/healthz" => |_, _| Ok((TEXT, "ok\n".to_owned())),
             "/readyz" => Operations::readiness,
             "/metrics" => Operations::metrics,
@@ -69,7 +72,7 @@ impl Operations {
         })
     }
 
-    fn readiness(&self, request: &Incoming) -> Result<(HeaderValue, String), Refusal> {
+    fn readiness(&self, request: &Incoming) -> Page {
         if (self.ready)() {
             return Ok((TEXT, "ok\n".to_owned()));
         }
@@ -77,7 +80,7 @@ impl Operations {
     }
 
     /// To a stranger there are no metrics here, rather than some that he may not see.
-    fn metrics(&self, request: &Incoming) -> Result<(HeaderValue, String), Refusal> {
+    fn metrics(&self, request: &Incoming) -> Page {
         if !self.metrics_for_all && !request.peer.is_on_this_machine() {
             return Err(Refusal::NotFound);
         }

@@ -9,7 +9,7 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use http_body::Body as _;
 use tower::ServiceExt as _;
-use turnpike_domain::refusal::Refusal;
+use turnpike_domain::refusal::{FieldFault, Refusal};
 
 use crate::error::{ErrorContext, render};
 use crate::operations::Operations;
@@ -82,35 +82,45 @@ impl<M: Service> Service for Router<M> {
     }
 }
 
-/// Turns the framework's answer into ours: refusals that it made up itself get the envelope.
+/// Turns the framework's answer into ours: refusals that it made up itself, in plain text, get the
+/// envelope.
 async fn dress(answer: http::Response<ControlBody>, context: ErrorContext) -> Response {
     let (parts, body) = answer.into_parts();
-    let plain = !parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
-    match parts.status {
-        StatusCode::NOT_FOUND if plain => render(&Refusal::NotFound, context),
-        StatusCode::METHOD_NOT_ALLOWED if plain => {
-            let mut refusal = render(&Refusal::MethodNotAllowed { allow: allowed(parts.headers.get(ALLOW)) }, context);
-            if let Some(allow) = parts.headers.get(ALLOW) {
-                refusal.headers_mut().insert(ALLOW, allow.clone());
-            }
-            refusal
-        }
-        _ => {
-            let small = body.size_hint().upper().is_some_and(|bytes| bytes <= GATHERED_MAX);
-            let body = if small {
-                match axum::body::to_bytes(body, usize::MAX).await {
-                    Ok(bytes) => Body::full(bytes),
-                    Err(error) => {
-                        tracing::error!(error = %error, "a control route's answer broke off");
-                        return render(&Refusal::Bug, context);
-                    }
-                }
-            } else {
-                Body::stream(body)
-            };
-            http::Response::from_parts(parts, body)
-        }
+    let made_up =
+        parts.status.as_u16() >= 400 && !parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/"));
+    let small = body.size_hint().upper().is_some_and(|bytes| bytes <= GATHERED_MAX);
+    if !small {
+        return http::Response::from_parts(parts, Body::stream(body));
     }
+    let bytes = match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::error!(error = %error, "a control route's answer broke off");
+            return render(&Refusal::Bug, context);
+        }
+    };
+    if !made_up {
+        return http::Response::from_parts(parts, Body::full(bytes));
+    }
+    let allow = parts.headers.get(ALLOW);
+    let refusal = match parts.status {
+        StatusCode::NOT_FOUND => Refusal::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Refusal::MethodNotAllowed { allow: allowed(allow) },
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::BodyTooLarge { limit: CONTROL_BODY_MAX },
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::NotJson,
+        status if status.is_client_error() => {
+            Refusal::Fields(vec![FieldFault::new("body", format!("cannot be read: {}", String::from_utf8_lossy(&bytes)))])
+        }
+        status => {
+            tracing::error!(status = status.as_u16(), "a control route failed without saying why");
+            Refusal::Bug
+        }
+    };
+    let mut response = render(&refusal, context);
+    if let Some(allow) = allow {
+        response.headers_mut().insert(ALLOW, allow.clone());
+    }
+    response
 }
 
 /// The methods that a framework's `Allow` names, as one of the few texts that a refusal can carry.

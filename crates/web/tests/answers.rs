@@ -91,6 +91,26 @@ async fn control_routes_get_their_body_whole_and_capped() {
 }
 
 #[tokio::test]
+async fn what_the_framework_refuses_is_told_in_our_shape() {
+    let door = Door::open(short()).await;
+    let typed = |headers: &'static str, body: &'static str| {
+        let door = &door;
+        async move {
+            ask(door, &format!("POST /operator/v1/typed HTTP/1.1\r\nHost: a\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+                .await
+        }
+    };
+    let json = "Content-Type: application/json\r\n";
+    assert_eq!(typed(json, "17").await.status, 200);
+    assert_eq!(typed("", "17").await.code(), "REQ_003");
+    for wrong in ["{", "\"x\"", "-1"] {
+        let answer = typed(json, wrong).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "REQ_002"), "{wrong}");
+        assert_eq!(answer.json()["errors"]["params"]["fields"][0]["path"], "body");
+    }
+}
+
+#[tokio::test]
 async fn a_head_request_gets_no_body() {
     let door = Door::open(short()).await;
     let answer = Answer::only(&door.tell("HEAD /livez HTTP/1.1\r\nHost: a\r\n\r\n").await);

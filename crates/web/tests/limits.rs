@@ -20,7 +20,7 @@ async fn timed<T>(waiting: impl Future<Output = T>) -> (Duration, T) {
 }
 
 fn assert_about(took: Duration, limit: Duration) {
-    assert!(took >= limit && took < limit + Duration::from_millis(600), "took {took:?} for a limit of {limit:?}");
+    assert!(took >= limit && took < limit + Duration::from_secs(2), "took {took:?} for a limit of {limit:?}");
 }
 
 #[tokio::test]
@@ -91,24 +91,26 @@ async fn a_body_that_drips_below_the_pace_is_cut_and_one_that_keeps_it_is_not() 
         }
     };
     assert_eq!(send(Duration::from_millis(30), 1, 100).await, 408);
-    // 800 KiB in about 400 ms: past the time for any body, but faster than the 1 MiB/s of the test.
+    // 800 KiB in about 400 ms: past the time for any body, but faster than the 256 KiB/s of the test.
     assert_eq!(send(Duration::from_millis(20), 40 * 1024, 20).await, 200);
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_its_time_and_not_before() {
-    let limits = ServerLimits { first_byte: Duration::from_millis(80), header: Duration::from_millis(80), ..short() };
+    let idle = Duration::from_millis(600);
+    let limits =
+        ServerLimits { first_byte: Duration::from_millis(80), header: Duration::from_millis(80), keep_alive_idle: idle, ..short() };
     let door = Door::open(limits).await;
     let mut stream = door.connect().await;
     for _ in 0..3 {
         write_all(&mut stream, GET.as_bytes()).await;
         assert_eq!(read_answer(&mut stream).await.status, 200);
-        tokio::time::sleep(Duration::from_millis(120)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     write_all(&mut stream, GET.as_bytes()).await;
     assert_eq!(read_answer(&mut stream).await.status, 200);
     let (took, rest) = timed(read_to_end(&mut stream)).await;
-    assert_about(took, short().keep_alive_idle);
+    assert_about(took, idle);
     assert!(rest.is_empty());
 }
 
@@ -130,7 +132,7 @@ async fn a_peer_that_does_not_take_its_answer_is_cut() {
         }
     })
     .await;
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < door::PATIENCE, "{took:?}");
     assert_eq!(door.handle.stats().cut, 1);
 }
 
@@ -204,7 +206,7 @@ async fn hundreds_of_abusive_connections_are_gone_in_time_and_the_door_still_wor
         }
     })
     .await;
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < door::PATIENCE, "{took:?}");
     drop(held);
     assert_eq!(Answer::only(&door.tell(GET).await).status, 200);
 }
