@@ -216,20 +216,17 @@ async fn a_thousand_idle_closes(ends: Ends, pause: fn(usize) -> Duration) {
             let record = Arc::clone(&recorded);
             spawn(async move {
                 // One answer without a word of closing, then a close at an awkward moment.
-                while let Ok(Some((_, body))) = read_request(&mut socket).await {
-                    *record.lock().entry(body).or_default() += 1;
-                    if answer_200(&mut socket, ACCEPTED).await.is_err() {
-                        return;
-                    }
-                    let wait = pause(number);
-                    if let Ok(Ok(Some((_, body)))) = tokio::time::timeout(wait, read_request(&mut socket)).await {
-                        *record.lock().entry(body).or_default() += 1;
-                        let _ = answer_200(&mut socket, ACCEPTED).await;
-                    }
-                    if matches!(ends, Ends::Rst) {
-                        let _ = socket.set_zero_linger();
-                    }
+                let Ok(Some((_, body))) = read_request(&mut socket).await else { return };
+                *record.lock().entry(body).or_default() += 1;
+                if answer_200(&mut socket, ACCEPTED).await.is_err() {
                     return;
+                }
+                if let Ok(Ok(Some((_, body)))) = tokio::time::timeout(pause(number), read_request(&mut socket)).await {
+                    *record.lock().entry(body).or_default() += 1;
+                    let _ = answer_200(&mut socket, ACCEPTED).await;
+                }
+                if matches!(ends, Ends::Rst) {
+                    let _ = socket.set_zero_linger();
                 }
             });
         }

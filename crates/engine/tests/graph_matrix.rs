@@ -55,7 +55,7 @@ fn expected(name: &str, over: Over) -> Vec<End> {
     vec![match (name, over) {
         ("answer" | "repeat_wamid" | "answer_twice" | "goaway_after_answer", _) => Accepted,
         ("delay_before_reading" | "delay_before_answer" | "delay_mid_head" | "delay_mid_body", _) => Accepted,
-        ("continue_then_answer" | "early_hints_then_answer", _) => Accepted,
+        ("continue_then_answer" | "early_hints_then_answer" | "drip", _) => Accepted,
         ("error_unlisted", _) => Refused(999_999),
         ("hang_on_accept", Over::Http1Tls | Over::Http2Tls) => NotSent(Tls),
         (name, _) if name.starts_with("hang") => Unknown(Timeout),
@@ -74,7 +74,9 @@ fn expected(name: &str, over: Over) -> Vec<End> {
         ("refused_stream" | "goaway_below", Over::Http2Tls) => NotSent(RefusedStream),
         ("garbage", Over::Http1 | Over::Http1Tls) => Unknown(UnreadableAnswer),
         ("empty_200" | "empty_204" | "invalid_json_200" | "no_messages_200" | "html_200" | "cut_json_200", _) => Unknown(UnreadableAnswer),
-        ("content_length_too_long" | "content_length_too_short" | "chunked_cut" | "chunked_cut_rst", _) => Unknown(UnreadableAnswer),
+        ("content_length_too_long" | "content_length_too_short" | "chunked_cut" | "chunked_cut_rst" | "flood_200", _) => {
+            Unknown(UnreadableAnswer)
+        }
         ("html_500" | "html_502" | "html_503" | "html_504" | "empty_500", _) => Unknown(ServerError),
         ("html_400", _) => Unknown(UnreadableRefusal),
         ("redirect_302" | "redirect_307", _) => Unknown(Redirect),
