@@ -54,13 +54,13 @@ pub(super) enum Job {
 }
 
 impl Job {
-    /// How many messages or commands it carries.
+    /// How many messages or commands it carries; an empty batch waits for its answer like any other.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Job::Admit(batch, _) => batch.len(),
-            Job::Settle(batch, _) => batch.len(),
-            Job::Resolve(batch, _) => batch.len(),
-            Job::MoveLegs(batch, _) => batch.len(),
+            Job::Admit(batch, _) => batch.len().max(1),
+            Job::Settle(batch, _) => batch.len().max(1),
+            Job::Resolve(batch, _) => batch.len().max(1),
+            Job::MoveLegs(batch, _) => batch.len().max(1),
             Job::MoveWallet(..) | Job::Balance(..) | Job::Forget(..) | Job::Control(_) => 1,
         }
     }

@@ -588,6 +588,15 @@ async fn forgetting_takes_words_and_leaves_money() {
 }
 
 #[tokio::test]
+async fn an_empty_batch_is_answered() {
+    let house = House::new();
+    assert!(house.store.admit(Vec::new()).await.expect("answers").is_empty());
+    assert!(house.store.settle(Vec::new()).await.expect("answers").is_empty());
+    assert!(house.store.resolve(Vec::new()).await.expect("answers").is_empty());
+    assert!(house.store.move_legs(Vec::new()).await.expect("answers").is_empty());
+}
+
+#[tokio::test]
 async fn a_closed_store_refuses() {
     let house = House::new();
     let owner = organization(&*house.store, "acme", PLENTY).await;
