@@ -14,6 +14,8 @@ pub(crate) struct Out {
     /// Whether programs read it.
     pub(crate) json: bool,
     colour: bool,
+    /// Columns of the terminal; what is piped is never wrapped.
+    columns: Option<usize>,
 }
 
 /// How a text is painted. Colour only repeats what the words say.
@@ -37,7 +39,9 @@ pub(crate) enum Style {
 impl Out {
     /// The standard output: colours only on a terminal whose user has not declined them.
     pub(crate) fn new(json: bool, environment: &Environment) -> Out {
-        Out { json, colour: !json && std::io::stdout().is_terminal() && wants_colour(environment) }
+        let terminal = !json && std::io::stdout().is_terminal();
+        let columns = terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| usize::from(width.0));
+        Out { json, colour: terminal && wants_colour(environment), columns }
     }
 
     /// The data of an answer as one JSON document.
@@ -122,7 +126,8 @@ impl From<String> for Cell {
     }
 }
 
-/// Rows under headings. Numbers stand to the right.
+/// Rows under headings. Numbers stand below each other by their decimal points; a last column of words
+/// is wrapped where the terminal ends.
 #[derive(Debug)]
 pub(crate) struct Table {
     headings: Vec<(&'static str, Side)>,
@@ -141,6 +146,9 @@ pub(crate) enum Side {
 /// Between columns.
 const GAP: &str = "  ";
 
+/// A last column narrower than this is not worth wrapping into.
+const WRAP_MIN: usize = 24;
+
 impl Table {
     /// A table with these headings.
     pub(crate) fn new(headings: impl IntoIterator<Item = (&'static str, Side)>) -> Table {
@@ -155,18 +163,24 @@ impl Table {
 
     fn render(&self, out: Out) -> String {
         // A column that nothing stands in says nothing.
-        let shown: Vec<usize> =
-            (0..self.headings.len()).filter(|column| self.rows.iter().any(|row| !row[*column].text.is_empty())).collect();
+        let shown: Vec<usize> = (0..self.headings.len()).filter(|column| self.rows.iter().any(|row| !row[*column].text.is_empty())).collect();
+        let decimals: Vec<usize> = (0..self.headings.len()).map(|column| self.decimals(column)).collect();
         let headings: Vec<Cell> = self.headings.iter().map(|(heading, _)| Cell::new(heading, Style::Dim)).collect();
-        let width = |column: usize| self.rows.iter().chain([&headings]).map(|row| row[column].width()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        let mut rows = vec![headings];
+        rows.extend(self.rows.iter().map(|row| row.iter().zip(&decimals).map(|(cell, decimals)| cell.padded(*decimals)).collect()));
+        let widths: Vec<usize> = (0..self.headings.len()).map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0)).collect();
         let mut text = String::new();
-        for row in std::iter::once(&headings).chain(&self.rows) {
-            let mut line = String::new();
+        for row in &rows {
+            let (mut line, mut written) = (String::new(), 0);
             for (at, column) in shown.iter().copied().enumerate() {
                 let (cell, padding) = (&row[column], " ".repeat(widths[column] - row[column].width()));
-                let painted = out.paint(cell.style, &cell.text);
                 let gap = if at == 0 { "" } else { GAP };
+                let is_last = at + 1 == shown.len();
+                let painted = match out.columns {
+                    Some(columns) if is_last => out.paint(cell.style, &wrap(&cell.text, columns, written + gap.len())),
+                    _ => out.paint(cell.style, &cell.text),
+                };
+                written += gap.len() + widths[column];
                 // Writing into a String does not fail.
                 let _ = match self.headings[column].1 {
                     Side::Left => write!(line, "{gap}{painted}{padding}"),
@@ -178,6 +192,50 @@ impl Table {
         }
         text
     }
+
+    /// The most decimals of a column of numbers.
+    fn decimals(&self, column: usize) -> usize {
+        if self.headings[column].1 == Side::Left {
+            return 0;
+        }
+        self.rows.iter().map(|row| after_point(&row[column].text)).max().unwrap_or(0)
+    }
+}
+
+impl Cell {
+    /// With room after it for as many decimals as others of its column have.
+    fn padded(&self, decimals: usize) -> Cell {
+        let room = decimals - after_point(&self.text).min(decimals);
+        if self.text.is_empty() { self.clone() } else { Cell { text: format!("{}{}", self.text, " ".repeat(room)), style: self.style } }
+    }
+}
+
+/// Characters from the decimal point on.
+fn after_point(text: &str) -> usize {
+    text.find('.').map_or(0, |point| text.len() - point)
+}
+
+/// A text from column `begin` on, broken between words where the terminal ends.
+fn wrap(text: &str, columns: usize, begin: usize) -> String {
+    let room = columns.saturating_sub(begin);
+    if room < WRAP_MIN || text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let (mut wrapped, mut used) = (String::new(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(begin));
+            used = 0;
+        } else if used > 0 {
+            wrapped.push(' ');
+            used += 1;
+        }
+        wrapped.push_str(word);
+        used += length;
+    }
+    wrapped
 }
 
 fn render_record(fields: &[(&str, Cell)], out: Out) -> String {
@@ -185,7 +243,8 @@ fn render_record(fields: &[(&str, Cell)], out: Out) -> String {
     let mut text = String::new();
     for (label, cell) in fields.iter().filter(|(_, cell)| !cell.text.is_empty()) {
         let padding = " ".repeat(width - label.chars().count());
-        let _ = writeln!(text, "{}{padding}{GAP}{}", out.paint(Style::Dim, label), out.paint(cell.style, &cell.text));
+        let value = out.columns.map_or_else(|| cell.text.clone(), |columns| wrap(&cell.text, columns, width + GAP.len()));
+        let _ = writeln!(text, "{}{padding}{GAP}{}", out.paint(Style::Dim, label), out.paint(cell.style, &value));
     }
     text
 }
@@ -194,8 +253,8 @@ fn render_record(fields: &[(&str, Cell)], out: Out) -> String {
 mod tests {
     use super::*;
 
-    const PLAIN: Out = Out { json: false, colour: false };
-    const PAINTED: Out = Out { json: false, colour: true };
+    const PLAIN: Out = Out { json: false, colour: false, columns: None };
+    const PAINTED: Out = Out { json: false, colour: true, columns: None };
 
     fn wallets() -> Table {
         let mut table = Table::new([("wallet", Side::Left), ("available", Side::Right), ("note", Side::Left), ("state", Side::Left)]);
@@ -212,6 +271,28 @@ Acme                9.50  ok
 Çiçek & Söhne    1234.00  low
 ";
         assert_eq!(wallets().render(PLAIN), expected);
+    }
+
+    #[test]
+    fn amounts_stand_below_each_other_by_their_points() {
+        let mut table = Table::new([("market", Side::Left), ("price", Side::Right), ("of", Side::Right)]);
+        table.row(["turkey".into(), "0.0109".into(), "1".into()]);
+        table.row(["other".into(), "12.06".into(), "20".into()]);
+        table.row(["none".into(), "".into(), "3".into()]);
+        assert_eq!(table.render(PLAIN), "market   price    of\nturkey   0.0109   1\nother   12.06    20\nnone              3\n");
+    }
+
+    #[test]
+    fn long_words_are_wrapped_where_the_terminal_ends_and_not_in_a_pipe() {
+        let mut table = Table::new([("id", Side::Left), ("claim", Side::Left)]);
+        table.row(["I1".into(), "every entry debits one account and credits another".into()]);
+        assert_eq!(table.render(PLAIN), "id  claim\nI1  every entry debits one account and credits another\n");
+        let narrow = Out { columns: Some(34), ..PLAIN };
+        assert_eq!(table.render(narrow).lines().map(str::trim_end).collect::<Vec<_>>(), [
+            "id  claim",
+            "I1  every entry debits one account",
+            "    and credits another",
+        ]);
     }
 
     #[test]

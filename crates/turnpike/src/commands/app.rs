@@ -139,16 +139,14 @@ struct ConnectRest {
     /// The number itself, digits with country code
     #[arg(long, value_name = "NUMBER", requires = "phone_number_id")]
     phone_number: Option<String>,
-    /// How the number is connected
-    #[arg(long, value_enum, value_name = "TYPE", requires = "phone_number_id")]
+    /// cloud-api, or coexistence where the number is shared with the WhatsApp Business app
+    #[arg(long, value_enum, value_name = "TYPE", requires = "phone_number_id", hide_possible_values = true)]
     connection_type: Option<ConnectionType>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ConnectionType {
-    /// Cloud API alone: up to 80 messages a second
     CloudApi,
-    /// Shared with the WhatsApp Business app: up to 20 a second
     Coexistence,
 }
 
@@ -158,13 +156,13 @@ struct Settings {
     /// Time zone of its prices' dates, such as Europe/Istanbul
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
-    /// Who pays Meta: the operator (from the wallet) or the customer (directly)
-    #[arg(long, value_enum, value_name = "WHO")]
+    /// Who pays Meta: operator (from the wallet) or customer (directly)
+    #[arg(long, value_enum, value_name = "WHO", hide_possible_values = true)]
     meta_billing: Option<MetaBilling>,
     /// The number's ceiling in messages a second; 0 for its connection type's
     #[arg(long, value_name = "NUMBER")]
     number_per_second: Option<u32>,
-    /// Whether free-form messages outside the customer service window are refused
+    /// on refuses free-form messages outside the customer service window
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     enforce_window: Option<Switch>,
     /// Days that message bodies are kept; 0 keeps none

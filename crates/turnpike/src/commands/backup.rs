@@ -70,7 +70,7 @@ pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> Result<(), Failu
         let missing = !args.backup.exists();
         let error = anyhow::Error::from(error);
         if missing {
-            Failure::NotFound(format!("there is no {}: {error:#}", args.backup.display()))
+            Failure::NotFound(format!("there is no folder {}; give the one that `turnpike backup` wrote", args.backup.display()))
         } else {
             Failure::Refused(format!("{error:#}"))
         }

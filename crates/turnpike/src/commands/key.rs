@@ -19,7 +19,7 @@ use crate::output::{Cell, Side, Style, Table};
 Examples:
   turnpike key create --name shop-backend
   turnpike key create --sandbox --expires-in 30d
-  turnpike key create --daily-spend 50.00 --allowed-market TR --allowed-market DE
+  turnpike key create --daily-spend 50.00 --allowed-market turkey --allowed-market germany
   turnpike key rotate 0199…  --overlap 24h")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -102,7 +102,7 @@ struct Limits {
     /// Money a day (UTC), such as 50.00
     #[arg(long, value_name = "AMOUNT")]
     daily_spend: Option<String>,
-    /// Market that it may send to, such as TR (repeatable)
+    /// Market that it may send to, as `rates show --at DATE` lists them (repeatable)
     #[arg(long, value_name = "MARKET")]
     allowed_market: Vec<String>,
     /// Address or network that it may be used from (repeatable)

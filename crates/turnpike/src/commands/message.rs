@@ -60,8 +60,8 @@ that failed or was not sent is given back.")]
     Resolve {
         /// Its id
         message: String,
-        /// What became of it
-        #[arg(long = "as", value_enum)]
+        /// What became of it: accepted, failed (after Meta took it) or not-sent
+        #[arg(long = "as", value_enum, value_name = "OUTCOME", hide_possible_values = true)]
         outcome: Outcome,
         /// Meta's id of it, where it was accepted
         #[arg(long)]
@@ -86,11 +86,8 @@ enum State {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Outcome {
-    /// Meta took it
     Accepted,
-    /// Meta took it and it failed later
     Failed,
-    /// Meta never saw it
     NotSent,
 }
 
@@ -128,7 +125,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
 }
 
 /// A choice as it is typed, which is how the routes take it.
-fn typed(value: impl ValueEnum) -> String {
+pub(super) fn typed(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

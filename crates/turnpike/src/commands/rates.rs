@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::context::{Context, count, rows, text};
@@ -52,8 +52,9 @@ enum Command {
     Price {
         /// The recipient: digits with country code
         number: String,
-        /// marketing, utility, authentication or service
-        category: String,
+        /// What for
+        #[arg(value_enum)]
+        category: Category,
         /// Application: its appId; may be left out where there is one
         #[arg(long)]
         app: Option<String>,
@@ -61,6 +62,15 @@ enum Command {
         #[arg(long, value_name = "DATE")]
         at: Option<String>,
     },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Category {
+    Marketing,
+    Utility,
+    Authentication,
+    AuthenticationInternational,
+    Service,
 }
 
 /// Does it.
@@ -71,7 +81,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Command::Price { number, category, app, at } => {
             let ask = Ask::get(&["rates", "price"])
                 .with("to", Some(number))
-                .with("category", Some(category))
+                .with("category", Some(super::message::typed(*category)))
                 .with("app", app.as_ref())
                 .with("at", at.as_ref());
             let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
@@ -178,7 +188,6 @@ fn prices(context: &Context, card: &Value) {
 
 fn price(context: &Context, quote: &Value) {
     let amount = |name: &str| Cell::from(super::context::money(&quote[name], &quote["currency"]));
-    let market = format!("{} ({})", text(&quote["marketName"]), text(&quote["market"]));
     let by_customer = quote["metaFeeReported"] != quote["metaFee"];
     let meta = if by_customer {
         format!("{} {}, which Meta bills the customer", text(&quote["metaFeeReported"]), text(&quote["currency"]))
@@ -187,7 +196,7 @@ fn price(context: &Context, quote: &Value) {
     };
     context.out.record(&[
         ("Country", text(&quote["country"]).into()),
-        ("Market", market.into()),
+        ("Market", text(&quote["market"]).into()),
         ("Category", text(&quote["category"]).into()),
         ("Base fee", amount("baseFee")),
         ("Meta's fee", meta.into()),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use clap::{ArgGroup, Args as ClapArgs};
 use http::HeaderValue;
 use serde_json::{Value, json};
+use turnpike_domain::api_key::{ApiKeyText, KeyKind, Presented};
 use turnpike_engine::secret::Secret;
 
 use super::context::{Context, money, text};
@@ -18,9 +19,6 @@ use crate::output::{Cell, Style};
 
 /// Path of the public send route.
 const SEND_PATH: &str = "/v1/wa/message";
-
-/// What sandbox keys begin with.
-const SANDBOX_PREFIX: &str = "pk_test_";
 
 /// Bytes of a message at most (contract §3.1): more would be refused anyway.
 const BODY_MAX: u64 = 1024 * 1024;
@@ -159,10 +157,12 @@ impl Args {
             ));
         };
         let key = key.trim().to_owned();
-        if self.sandbox && !key.starts_with(SANDBOX_PREFIX) {
-            return Err(Failure::Usage(format!(
-                "--sandbox needs a sandbox key, which begins with {SANDBOX_PREFIX}; this one would send for real"
-            )));
+        match ApiKeyText::parse(&key).map(Presented::kind) {
+            None => return Err(Failure::Usage("this is no API key, or not copied whole: a key is pk_ or sk_ and 32 characters".to_owned())),
+            Some(KeyKind::Live) if self.sandbox => {
+                return Err(Failure::Usage("--sandbox needs a sandbox key, which begins with sk_; this one would send for real".to_owned()));
+            }
+            Some(_) => {}
         }
         Ok(Secret::new(key))
     }

@@ -61,8 +61,8 @@ enum Command {
     Refund {
         /// The message's id or wamid
         message: String,
-        /// Which fee
-        #[arg(long, value_enum, default_value_t = Leg::Both)]
+        /// Which fee: base (ours), meta, or both as far as they were captured
+        #[arg(long, value_enum, default_value_t = Leg::Both, hide_possible_values = true)]
         leg: Leg,
         /// Why, for the statement
         #[arg(long)]
@@ -102,11 +102,8 @@ impl Which {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Leg {
-    /// Ours
     Base,
-    /// Meta's
     Meta,
-    /// What was captured of both
     Both,
 }
 
