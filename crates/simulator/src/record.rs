@@ -26,6 +26,10 @@ const WAITING_MAX: usize = 4_096;
 /// Requests written by one sync. More would only make the first of them wait.
 const GROUP_MAX: usize = 512;
 
+/// Bodies nested deeper are kept as a string. JSON readers commonly stop at 128,
+/// and the record adds levels of its own.
+const DEPTH_MAX: usize = 100;
+
 /// One request as the record keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordedRequest {
@@ -351,7 +355,7 @@ pub(crate) fn line(at: &str, method: &str, path: &str, query: &str, headers: &[(
     line.extend_from_slice(b",\"body\":");
     if body.is_empty() {
         line.extend_from_slice(b"null");
-    } else if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() && std::str::from_utf8(body).is_ok() {
+    } else if is_plain_json(body) {
         // In valid JSON a raw line feed can only be white space between tokens.
         line.extend(body.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
     } else {
@@ -359,6 +363,29 @@ pub(crate) fn line(at: &str, method: &str, path: &str, query: &str, headers: &[(
     }
     line.push(b'}');
     line
+}
+
+/// Whether the body can stand in the record as it is: UTF-8, JSON, and not so
+/// deep that a reader of the whole record would give up.
+fn is_plain_json(body: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    let mut deepest = 0_usize;
+    let mut in_string = false;
+    let mut escaped = false;
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest <= DEPTH_MAX && std::str::from_utf8(body).is_ok() && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
 }
 
 fn push_json<T: Serialize + ?Sized>(line: &mut Vec<u8>, value: &T) {
@@ -387,6 +414,12 @@ mod tests {
         let request: RecordedRequest = serde_json::from_slice(&kept).expect("the line is JSON");
         assert_eq!(request.body, Value::String("{\"cut\": \n\u{fffd}".to_owned()));
         assert_eq!(request.query, "a=1");
+        for (depth, is_json) in [(100, true), (101, false)] {
+            let deep = format!("{}\"[\\\"[\"{}", "[".repeat(depth), "]".repeat(depth));
+            let request: RecordedRequest =
+                serde_json::from_slice(&line("t", "POST", "/", "", &[], deep.as_bytes())).expect("the line is JSON");
+            assert_eq!(request.body.is_array(), is_json, "{depth}");
+        }
     }
 
     #[tokio::test]

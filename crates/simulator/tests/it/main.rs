@@ -4,6 +4,7 @@ mod client;
 mod doors;
 mod faults_http1;
 mod faults_http2;
+mod mangling;
 mod process;
 mod sending;
 mod templates;
