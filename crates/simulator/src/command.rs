@@ -22,8 +22,8 @@ const CA_FILE: &str = "simulator-ca.pem";
 
 /// Play WhatsApp's Graph API, so that tests need no Meta account.
 ///
-/// Set your client's base URL to the printed address in place of
-/// https://graph.facebook.com; any version, number id and access token will do.
+/// Set your client's base URL to the printed address in place of Meta's; any
+/// version, number id and access token will do.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = recipients_help())]
 pub struct Args {
@@ -57,7 +57,7 @@ pub struct Args {
     /// Require and verify appsecret_proof with this app secret
     #[arg(long, value_name = "SECRET")]
     pub app_secret: Option<String>,
-    /// The token for number ids of the form sandbox-<id>
+    /// The token for number ids that begin with sandbox-
     #[arg(long, value_name = "TOKEN")]
     pub sandbox_secret: Option<String>,
     /// Enforce 80 messages a second per number and the pair rate

@@ -49,7 +49,7 @@ fn build() -> Vec<Named> {
         named(11, "hang_mid_body", Behaviour::Hang { at: Stage::AnswerBody }, "stops in the answer's body"),
         // Cut connections.
         named(12, "close_on_accept_fin", close(Stage::Accept, How::Fin), "accepts, then closes"),
-        named(13, "close_on_accept_rst", close(Stage::Accept, How::Rst), "accepts, then resets"),
+        named(13, "close_on_accept_rst", close(Stage::Accept, How::Rst), "accepts, then resets (may look like a failed connect)"),
         named(14, "close_before_reading_fin", close(Stage::FirstByte, How::Fin), "closes when bytes come, unread"),
         named(15, "close_before_reading_rst", close(Stage::FirstByte, How::Rst), "resets when bytes come, unread"),
         named(16, "close_after_head_fin", close(Stage::Head, How::Fin), "closes after the head"),
