@@ -60,7 +60,7 @@ async fn ledger(operator: &Operator) -> Check {
     let name = "ledger".to_owned();
     match operator.engine.store().verify().await {
         Ok(found) if found.clean => {
-            Check { name, ok: true, detail: format!("{} entries of {} messages add up", found.entries, found.messages), advice: None }
+            Check { name, ok: true, detail: format!("adds up: {} journal entries, {} messages", found.entries, found.messages), advice: None }
         }
         Ok(found) => {
             let broken: Vec<&str> = found.checks.iter().filter(|check| !check.holds).map(|check| check.id).collect();
