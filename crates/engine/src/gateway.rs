@@ -52,6 +52,9 @@ pub struct Engine {
     epoch: Instant,
     last_fake: AtomicI64,
     pauses: Pauses,
+    /// Held from reading the store to replacing the directory: else a slower reader would put an
+    /// older directory over a newer one, and a suspended application would go on sending.
+    pub(crate) rebuilding: tokio::sync::Mutex<()>,
 }
 
 /// When each paused number was last probed, so that one send in a while learns whether it is lifted.
@@ -116,6 +119,7 @@ impl Engine {
             epoch: Instant::now(),
             last_fake: AtomicI64::new(0),
             pauses: Pauses::default(),
+            rebuilding: tokio::sync::Mutex::new(()),
             settings,
             clock,
             entropy,
@@ -223,6 +227,11 @@ impl Engine {
         Tick::since_start(self.epoch.elapsed())
     }
 
+    /// Whether the gateway was told to stop.
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
     /// The hash that a wamid is found by.
     pub(crate) fn wamid_hash(&self, wamid: &str) -> turnpike_store::messages::Hash16 {
         self.vault.wamid().hash(&[wamid.as_bytes()])
@@ -250,11 +259,14 @@ impl Engine {
 
     /// Builds the directory anew from the store: after every write to an organization or application.
     pub(crate) async fn reload_directory(&self) -> Result<(), StoreError> {
+        let _alone = self.rebuilding.lock().await;
         let organizations: Vec<Arc<Organization>> = self.store.organizations().await?.into_iter().map(Arc::new).collect();
+        let by_key: hashbrown::HashMap<_, _> =
+            organizations.iter().map(|organization| (organization.key, Arc::clone(organization))).collect();
         let rows = self.store.applications().await?;
         let mut applications = Vec::with_capacity(rows.len());
         for row in rows {
-            let Some(organization) = organizations.iter().find(|organization| organization.key == row.organization) else { continue };
+            let Some(organization) = by_key.get(&row.organization) else { continue };
             let zone: Zone = row.timezone.parse().unwrap_or_default();
             let Some(schedule) = self.rates.schedule(organization.currency, &zone) else {
                 tracing::error!(organization.id = %organization.id, currency = %organization.currency, "no rate card has this currency; its applications cannot send");
@@ -311,7 +323,10 @@ impl Engine {
             let mut next_sync = Instant::now();
             loop {
                 if Instant::now() >= next_sync {
-                    engine.sync_all_templates().await;
+                    // Meta may be slow for minutes; a stop does not wait for it.
+                    if engine.stopping.run_until_cancelled(engine.sync_all_templates()).await.is_none() {
+                        return;
+                    }
                     next_sync = Instant::now() + SYNC_EVERY;
                 }
                 tokio::select! {
@@ -341,12 +356,10 @@ impl Engine {
         match outcome {
             GraphOutcome::Refused { refusal, .. } if pauses_number(refusal.code) => self.pause(app, refusal),
             GraphOutcome::Refused { refusal, .. } if matches!(refusal.code, 132_000 | 132_001) && message.template().is_some() => {
-                let (engine, app) = (Arc::clone(self), Arc::clone(app));
-                self.tasks.spawn(async move {
-                    if let Err(failure) = engine.sync_templates(&app, Mode::Live).await {
-                        tracing::warn!(application.id = %app.row.app_id, failure = %failure, "syncing templates after Meta refused one");
-                    }
-                });
+                if let Some(waba_id) = app.waba(Mode::Live) {
+                    // Not waited for: the next send of the template is compared with what comes.
+                    let _ = self.refetch(app, Mode::Live, &waba_id);
+                }
             }
             GraphOutcome::Accepted { .. } if app.row.paused.is_some() => self.lift(app),
             _ => {}

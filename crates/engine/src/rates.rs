@@ -65,12 +65,6 @@ impl RateBook {
         self.state.load().cards.clone()
     }
 
-    fn add(&self, card: RateCard) -> Option<CardId> {
-        let mut cards = self.cards();
-        let id = cards.add(card)?;
-        self.state.store(Arc::new(State::new(cards)));
-        Some(id)
-    }
 }
 
 /// What an import would change, against the card that the new one follows.
@@ -106,12 +100,18 @@ impl Engine {
         let preview = self.preview_rates(file_name, csv)?;
         let card = parse(file_name, csv)?;
         let (currency, effective) = (card.currency(), card.id().effective.to_string());
-        let id = self
-            .rates
-            .add(card)
-            .ok_or_else(|| ControlFault::rule("255 editions of this date's card exist; no further one can be added"))?;
-        let imported = ImportedCard { id: id.to_string(), currency, effective, csv: csv.to_owned(), imported_at: self.clock.now() };
-        self.store.import_card(imported).await?;
+        let id = {
+            // One import at a time, stored before it prices anything: a message's price names its
+            // card, which the next start must find.
+            let _alone = self.rebuilding.lock().await;
+            let mut cards = self.rates.cards();
+            let id =
+                cards.add(card).ok_or_else(|| ControlFault::rule("255 editions of this date's card exist; no further one can be added"))?;
+            let imported = ImportedCard { id: id.to_string(), currency, effective, csv: csv.to_owned(), imported_at: self.clock.now() };
+            self.store.import_card(imported).await?;
+            self.rates.state.store(Arc::new(State::new(cards)));
+            id
+        };
         self.reload_directory().await?;
         Ok(RatePreview { card: id, ..preview })
     }

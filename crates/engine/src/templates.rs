@@ -27,8 +27,9 @@ use crate::graph::{GraphFailure, Link, Trace};
 pub enum TemplateVerdict {
     /// It fits, and this is its category, where Meta gave one.
     Fits(Option<Category>),
-    /// Nothing certain is known; Meta decides.
-    Unknown,
+    /// Nothing certain is known; Meta decides. The category is that of a copy too old to refuse by,
+    /// where there is one: the price goes by it (contract §6).
+    Unknown(Option<Category>),
     /// It does not fit, by a copy that is fresh enough to say so.
     Refused(Box<MetaRefusal>),
 }
@@ -49,10 +50,24 @@ pub struct TemplateBook {
     refetches: Mutex<HashMap<String, Refetch>>,
 }
 
-/// When a WABA was last asked for, and by whom others wait for the answer.
+/// When a WABA was last asked for.
 struct Refetch {
     begun: Instant,
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Closed once the answer is in, or will not come.
+    done: Answered,
+}
+
+/// Ends when a refetch has.
+type Answered = tokio::sync::watch::Receiver<()>;
+
+/// What is to be done about a copy that is too old.
+enum Turn {
+    /// Ask, and drop the sender when done.
+    Ask(tokio::sync::watch::Sender<()>, Answered),
+    /// Somebody asks right now: wait for that answer instead of asking again.
+    Wait(Answered),
+    /// The answer came less than a second ago.
+    Enough,
 }
 
 /// The templates of one WABA, as of one moment.
@@ -95,6 +110,10 @@ impl Waba {
         Ok(definition.category)
     }
 
+    fn category_of(&self, used: &TemplateUse) -> Option<Category> {
+        self.definitions.get(&(used.name.clone(), used.language.clone()))?.category
+    }
+
     fn languages_of(&self, name: &str) -> Vec<&str> {
         self.rows.iter().filter(|row| row.name == name).map(|row| row.language.as_str()).collect()
     }
@@ -123,47 +142,52 @@ impl TemplateBook {
         });
     }
 
-    /// The turn to ask Meta for a WABA: `None` where it was asked for less than a second ago and
-    /// the answer is in.
-    fn turn(&self, id: &str) -> Option<Arc<tokio::sync::Mutex<()>>> {
+    /// Whose turn it is to ask Meta for a WABA: one at a time, however slow Meta is, and at most
+    /// one a second.
+    fn turn(&self, id: &str) -> Turn {
         let mut refetches = self.refetches.lock();
-        let now = Instant::now();
-        match refetches.get_mut(id) {
-            Some(refetch) if now.duration_since(refetch.begun) < REFETCH_AT_MOST_EVERY => {
-                // Somebody asks right now: wait for that answer instead of asking again.
-                refetch.turn.try_lock().is_err().then(|| Arc::clone(&refetch.turn))
+        if let Some(last) = refetches.get(id) {
+            // A closed channel is an answer.
+            if last.done.has_changed().is_ok() {
+                return Turn::Wait(last.done.clone());
             }
-            Some(refetch) => {
-                refetch.begun = now;
-                Some(Arc::clone(&refetch.turn))
-            }
-            None => {
-                let turn = Arc::new(tokio::sync::Mutex::new(()));
-                refetches.insert(id.to_owned(), Refetch { begun: now, turn: Arc::clone(&turn) });
-                Some(turn)
+            if last.begun.elapsed() < REFETCH_AT_MOST_EVERY {
+                return Turn::Enough;
             }
         }
+        let (asking, done) = tokio::sync::watch::channel(());
+        refetches.insert(id.to_owned(), Refetch { begun: Instant::now(), done: done.clone() });
+        Turn::Ask(asking, done)
     }
 }
 
 impl Engine {
-    /// Whether a template message fits its synced definition.
-    pub(crate) async fn template_verdict(self: &Arc<Self>, app: &Arc<App>, mode: Mode, used: &TemplateUse) -> TemplateVerdict {
+    /// Whether a template message fits its synced definition. `may_be` says no to categories that
+    /// the caller will refuse: then, too, an old copy is refetched before its word is taken.
+    pub(crate) async fn template_verdict(
+        self: &Arc<Self>,
+        app: &Arc<App>,
+        mode: Mode,
+        used: &TemplateUse,
+        may_be: impl Fn(Category) -> bool,
+    ) -> TemplateVerdict {
         // A fake of a draft has no WABA, and a sandbox none but the simulator's.
-        let Some(waba_id) = app.waba(mode) else { return TemplateVerdict::Unknown };
+        let Some(waba_id) = app.waba(mode) else { return TemplateVerdict::Unknown(None) };
         let known = self.templates.waba(&waba_id);
-        let verdict = known.as_ref().map(|waba| waba.check(used));
-        if let Some(Ok(category)) = verdict {
+        if let Some(Ok(category)) = known.as_ref().map(|waba| waba.check(used))
+            && category.is_none_or(&may_be)
+        {
             return TemplateVerdict::Fits(category);
         }
         if !self.is_fresh(known.as_deref()) {
             self.refetch_templates(app, mode, &waba_id).await;
         }
-        let Some(waba) = self.templates.waba(&waba_id) else { return TemplateVerdict::Unknown };
+        let Some(waba) = self.templates.waba(&waba_id) else { return TemplateVerdict::Unknown(None) };
+        let is_fresh = self.is_fresh(Some(&waba));
         match waba.check(used) {
-            Ok(category) => TemplateVerdict::Fits(category),
-            Err(mismatch) if self.is_fresh(Some(&waba)) => TemplateVerdict::Refused(Box::new(mismatch.into_refusal())),
-            Err(_) => TemplateVerdict::Unknown,
+            Ok(category) if is_fresh || category.is_none_or(&may_be) => TemplateVerdict::Fits(category),
+            Err(mismatch) if is_fresh => TemplateVerdict::Refused(Box::new(mismatch.into_refusal())),
+            Ok(_) | Err(_) => TemplateVerdict::Unknown(waba.category_of(used)),
         }
     }
 
@@ -173,20 +197,28 @@ impl Engine {
 
     /// Asks Meta, unless somebody just did; waits for the answer at most two seconds.
     async fn refetch_templates(self: &Arc<Self>, app: &Arc<App>, mode: Mode, waba_id: &str) {
-        let Some(turn) = self.templates.turn(waba_id) else { return };
-        let Ok(link) = self.template_link(app, mode) else { return };
-        let asked_at = Instant::now();
+        let Some(mut answered) = self.refetch(app, mode, waba_id) else { return };
+        // Too slow, or it failed: Meta decides.
+        let _ = tokio::time::timeout(REFETCH_WAIT, answered.changed()).await;
+    }
+
+    /// Begins to ask Meta, or joins who does; `None` where there is nothing to wait for.
+    pub(crate) fn refetch(self: &Arc<Self>, app: &App, mode: Mode, waba_id: &str) -> Option<Answered> {
+        let link = self.template_link(app, mode).ok()?;
+        let (asking, answered) = match self.templates.turn(waba_id) {
+            Turn::Ask(asking, answered) => (asking, answered),
+            Turn::Wait(answered) => return Some(answered),
+            Turn::Enough => return None,
+        };
         let (engine, waba_id) = (Arc::clone(self), waba_id.to_owned());
         // In a task of its own: a caller who hangs up must not throw away what others wait for.
-        let fetch = self.tasks.spawn(async move {
-            let _turn = turn.lock().await;
-            let fetched_meanwhile = engine.templates.waba(&waba_id).and_then(|waba| waba.fresh_since).is_some_and(|since| since > asked_at);
-            if !fetched_meanwhile && let Err(failure) = engine.sync_waba(&link, &waba_id).await {
+        self.tasks.spawn(async move {
+            let _asking = asking;
+            if let Some(Err(failure)) = engine.stopping().run_until_cancelled(engine.sync_waba(&link, &waba_id)).await {
                 tracing::warn!(waba.id = %waba_id, failure = %failure, "syncing templates");
             }
         });
-        // Too slow, or the task failed: Meta decides.
-        let _ = tokio::time::timeout(REFETCH_WAIT, fetch).await;
+        Some(answered)
     }
 
     fn template_link(&self, app: &App, mode: Mode) -> Result<Arc<Link>, NoWay> {

@@ -138,12 +138,13 @@ impl Engine {
         mode: Mode,
     ) -> Result<(Option<Category>, &'static str), Refusal> {
         let Some(used) = message.template() else { return Ok((None, "not_checked")) };
-        let category = match self.template_verdict(app, mode, used).await {
+        let may_be = |category| endpoint != MetaEndpoint::MarketingMessages || category == Category::Marketing;
+        let category = match self.template_verdict(app, mode, used, may_be).await {
             TemplateVerdict::Fits(category) => category,
-            TemplateVerdict::Unknown => return Ok((None, "not_checked")),
+            TemplateVerdict::Unknown(category) => return Ok((category, "not_checked")),
             TemplateVerdict::Refused(refusal) => return Err(Refusal::MetaRefused(refusal)),
         };
-        if endpoint == MetaEndpoint::MarketingMessages && category.is_some_and(|category| category != Category::Marketing) {
+        if !category.is_none_or(may_be) {
             return Err(Refusal::Fields(vec![FieldFault::new(
                 "template.name",
                 "must name a template of category MARKETING with mmlite=true; send this one without mmlite",
