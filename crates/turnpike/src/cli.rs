@@ -258,3 +258,129 @@ pub(crate) struct CompletionsArgs {
     #[arg(value_name = "SHELL")]
     pub(crate) shell: clap_complete::Shell,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn the_definitions_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_and_fits_a_terminal() {
+        fn check(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            assert!(command.get_about().is_some(), "{} has no sentence of its own", command.get_name());
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some() || argument.is_hide_set(),
+                    "{} {} is not explained",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+            assert!(help.lines().all(|line| line.chars().count() <= 150), "{help}");
+            command.get_subcommands_mut().for_each(check);
+        }
+        let mut command = Cli::command();
+        command.build();
+        check(&mut command);
+    }
+
+    #[test]
+    fn the_data_folder_can_be_named_before_and_after_the_command() {
+        for line in ["turnpike --data d org list", "turnpike org --data d list", "turnpike org list --data d"] {
+            assert_eq!(parse(line).expect(line).data, Some("d".into()), "{line}");
+        }
+        let Command::Demo(demo) = parse("turnpike --data d demo").expect("it can be meant").command else { panic!("a demo was asked for") };
+        assert_eq!(demo.data, PathBuf::from("d"));
+        let Command::Demo(demo) = parse("turnpike demo").expect("it can be meant").command else { panic!("a demo was asked for") };
+        assert_eq!((demo.data, demo.json, demo.listen.port()), (PathBuf::from("./turnpike-demo"), false, 8080));
+        let Command::Simulator(simulator) = parse("turnpike simulator --data d --json").expect("it can be meant").command else {
+            panic!("a simulator was asked for")
+        };
+        assert_eq!((simulator.data, simulator.json), (Some("d".into()), true));
+    }
+
+    #[test]
+    fn flags_become_settings_with_their_names() {
+        let Command::Serve(serve) =
+            parse("turnpike serve --listen 127.0.0.1:1 --no-sandbox --trusted-proxy 10.0.0.1 --trusted-proxy 10.0.0.2 --adopt-demo")
+                .expect("it can be meant")
+                .command
+        else {
+            panic!("to serve was asked for")
+        };
+        assert!(serve.adopt_demo);
+        let given = serve.settings.given();
+        assert!(given.contains(&("sandbox.enabled", "false".to_owned(), "--no-sandbox")), "{given:?}");
+        assert!(given.contains(&("trusted_proxies", "10.0.0.1,10.0.0.2".to_owned(), "--trusted-proxy")), "{given:?}");
+        assert_eq!(given.len(), 3);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "turnpike org",
+            "turnpike wallet top-up",
+            "turnpike wallet adjust --amount -3.00",
+            "turnpike send --to 905321234567",
+            "turnpike send --to 905321234567 --text a --template b --language en",
+            "turnpike send --to 905321234567 --template b",
+            "turnpike app connect --phone-number-id 1",
+            "turnpike app create Shop --token-file t",
+            "turnpike message resolve 1 --as perhaps --reason x",
+            "turnpike org list --operator-token-file t",
+            "turnpike rates price 905321234567 gossip",
+            "turnpike completions tcsh",
+        ] {
+            assert!(parse(line).is_err_and(|error| error.exit_code() == 2), "{line}");
+        }
+        assert_eq!(parse("turnpike --help").expect_err("help is no command").kind(), ErrorKind::DisplayHelp);
+    }
+
+    #[test]
+    fn a_correction_may_be_negative() {
+        assert!(parse("turnpike wallet adjust --amount -3.00 --reason x").is_ok());
+    }
+
+    #[test]
+    fn help_names_the_commands_and_what_to_try() {
+        let help = Cli::command().render_help().to_string();
+        let expected = "\
+A self-hosted WhatsApp gateway
+
+Usage: turnpike COMMAND [OPTIONS]
+
+Commands:
+  serve        Run the gateway
+  demo         Run a gateway with a simulated WhatsApp, to try it out
+  simulator    Play WhatsApp's Graph API, for tests without an account at Meta
+  org          Organizations and what they pay [alias: organization]
+  app          Applications: one sending number each [alias: application]
+  key          API keys of applications
+  wallet       Prepaid money of organizations
+  rates        What Meta charges, by market and category
+  ledger       Prove that the books balance
+  message      Messages and their outcomes
+  template     Message templates, as Meta has them
+  send         Send one message
+  doctor       Check the gateway and its surroundings
+  backup       Copy the database while the gateway runs
+  restore      Bring a backup into a new data folder
+  config       Check or print the configuration
+  completions  Print a completion script for a shell
+";
+        assert!(help.starts_with(expected), "{help}");
+        assert!(help.contains("turnpike demo") && help.contains("Exit codes:"), "{help}");
+    }
+}

@@ -41,6 +41,8 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Unreachable(_) => 3,
             Failure::NotFound(_) => 4,
+            // Meta's no is a no, whatever its status makes of it.
+            Failure::Answered { errors, .. } if errors["code"] == "GW_001" => 1,
             Failure::Answered { status, .. } => match status {
                 400 | 405 | 411 | 413..=415 | 431 => 2,
                 404 => 4,
@@ -109,6 +111,8 @@ mod tests {
         let others = [Failure::Refused(String::new()), Failure::Usage(String::new()), Failure::Unreachable(String::new())];
         assert_eq!(others.map(|failure| failure.number()), [1, 2, 3]);
         assert_eq!(Failure::NotFound(String::new()).number(), 4);
+        assert_eq!(answered(502, json!({"code": "GW_001"})).number(), 1);
+        assert_eq!(answered(502, json!({"code": "GW_002"})).number(), 3);
     }
 
     #[test]

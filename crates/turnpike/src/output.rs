@@ -79,7 +79,7 @@ impl Out {
             Style::Bad => "31",
             Style::Plain => return text.to_owned(),
         };
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colour && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 }
 
@@ -163,12 +163,14 @@ impl Table {
 
     fn render(&self, out: Out) -> String {
         // A column that nothing stands in says nothing.
-        let shown: Vec<usize> = (0..self.headings.len()).filter(|column| self.rows.iter().any(|row| !row[*column].text.is_empty())).collect();
+        let shown: Vec<usize> =
+            (0..self.headings.len()).filter(|column| self.rows.iter().any(|row| !row[*column].text.is_empty())).collect();
         let decimals: Vec<usize> = (0..self.headings.len()).map(|column| self.decimals(column)).collect();
         let headings: Vec<Cell> = self.headings.iter().map(|(heading, _)| Cell::new(heading, Style::Dim)).collect();
         let mut rows = vec![headings];
         rows.extend(self.rows.iter().map(|row| row.iter().zip(&decimals).map(|(cell, decimals)| cell.padded(*decimals)).collect()));
-        let widths: Vec<usize> = (0..self.headings.len()).map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0)).collect();
+        let widths: Vec<usize> =
+            (0..self.headings.len()).map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0)).collect();
         let mut text = String::new();
         for row in &rows {
             let (mut line, mut written) = (String::new(), 0);
@@ -279,7 +281,7 @@ Acme                9.50  ok
         table.row(["turkey".into(), "0.0109".into(), "1".into()]);
         table.row(["other".into(), "12.06".into(), "20".into()]);
         table.row(["none".into(), "".into(), "3".into()]);
-        assert_eq!(table.render(PLAIN), "market   price    of\nturkey   0.0109   1\nother   12.06    20\nnone              3\n");
+        assert_eq!(table.render(PLAIN), "market    price  of\nturkey   0.0109   1\nother   12.06    20\nnone              3\n");
     }
 
     #[test]
@@ -288,11 +290,10 @@ Acme                9.50  ok
         table.row(["I1".into(), "every entry debits one account and credits another".into()]);
         assert_eq!(table.render(PLAIN), "id  claim\nI1  every entry debits one account and credits another\n");
         let narrow = Out { columns: Some(34), ..PLAIN };
-        assert_eq!(table.render(narrow).lines().map(str::trim_end).collect::<Vec<_>>(), [
-            "id  claim",
-            "I1  every entry debits one account",
-            "    and credits another",
-        ]);
+        assert_eq!(
+            table.render(narrow).lines().map(str::trim_end).collect::<Vec<_>>(),
+            ["id  claim", "I1  every entry debits one account", "    and credits another",]
+        );
     }
 
     #[test]

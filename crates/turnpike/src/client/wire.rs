@@ -105,7 +105,7 @@ where
 }
 
 fn lost(place: &str, problem: &dyn std::error::Error) -> Failure {
-    Failure::Unreachable(format!("cannot reach the gateway at {place}: {problem}"))
+    Failure::Unreachable(format!("cannot reach the gateway at {place}: {problem}. See that it runs, and that the address is right"))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make an application; with a number and a token it can send at once
-    Create(Create),
+    Create(NewApp),
     /// List the applications
     List {
         /// Of this organization only: its name or id
@@ -45,7 +45,7 @@ enum Command {
         #[command(flatten)]
         app: WhichApp,
         #[command(flatten)]
-        connect: Connect,
+        number: Number,
     },
     /// Change an application's settings; what is not given stays
     Set {
@@ -64,7 +64,7 @@ enum Command {
 }
 
 #[derive(Debug, ClapArgs)]
-struct Create {
+struct NewApp {
     /// What people call it
     name: String,
     /// Its name in paths [default: made from NAME]
@@ -74,7 +74,7 @@ struct Create {
     #[arg(long)]
     org: Option<String>,
     #[command(flatten)]
-    connect: OptionalConnect,
+    number: OptionalNumber,
     #[command(flatten)]
     settings: Settings,
 }
@@ -99,8 +99,7 @@ impl WhichApp {
 /// A number and its token, for `connect`.
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "The number at Meta")]
-#[group(id = "token", required = true, args = ["token_file", "token_stdin"])]
-struct Connect {
+struct Number {
     /// Meta's id of the number
     #[arg(long, value_name = "ID")]
     phone_number_id: String,
@@ -108,13 +107,13 @@ struct Connect {
     #[arg(long, value_name = "ID")]
     waba_id: String,
     #[command(flatten)]
-    rest: ConnectRest,
+    rest: NumberRest,
 }
 
 /// The same for `create`, where it may be left out.
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "The number at Meta")]
-struct OptionalConnect {
+struct OptionalNumber {
     /// Meta's id of the number; needs --waba-id and a token
     #[arg(long, value_name = "ID", requires = "waba_id")]
     phone_number_id: Option<String>,
@@ -122,11 +121,11 @@ struct OptionalConnect {
     #[arg(long, value_name = "ID", requires = "phone_number_id")]
     waba_id: Option<String>,
     #[command(flatten)]
-    rest: ConnectRest,
+    rest: NumberRest,
 }
 
 #[derive(Debug, ClapArgs)]
-struct ConnectRest {
+struct NumberRest {
     /// File with Meta's access token
     #[arg(long, value_name = "FILE", conflicts_with = "token_stdin", requires = "phone_number_id")]
     token_file: Option<PathBuf>,
@@ -198,8 +197,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             }
             Ok(())
         }
-        Command::Connect { app, connect } => {
-            let body = connect.rest.body(&connect.phone_number_id, &connect.waba_id)?;
+        Command::Connect { app, number } => {
+            let body = number.rest.body(&number.phone_number_id, &number.waba_id)?;
             let path = ["applications", app.segment(), "connect"];
             let Some(answer) = context.ask(&args.remote, Ask::post(&path, &body))? else { return Ok(()) };
             context.out.line("Connected. Its templates are being read from Meta.");
@@ -231,14 +230,14 @@ fn post_nothing(path: &[&str]) -> Ask {
     Ask::post(path, &json!({}))
 }
 
-fn create(args: &Args, context: &Context, new: &Create) -> Result<(), Failure> {
+fn create(args: &Args, context: &Context, new: &NewApp) -> Result<(), Failure> {
     let mut body = json!({"displayName": new.name});
     put(&mut body, "org", new.org.as_deref());
     put(&mut body, "appId", new.app_id.as_deref());
     let settings = new.settings.body();
     put(&mut body, "settings", (settings != json!({})).then_some(settings));
-    if let (Some(number), Some(waba)) = (&new.connect.phone_number_id, &new.connect.waba_id) {
-        body["connect"] = new.connect.rest.body(number, waba)?;
+    if let (Some(number), Some(waba)) = (&new.number.phone_number_id, &new.number.waba_id) {
+        body["connect"] = new.number.rest.body(number, waba)?;
     }
     let Some(answer) = context.ask(&args.remote, Ask::post(&["applications"], &body))? else { return Ok(()) };
     let id = text(&answer.data["appId"]);
@@ -313,7 +312,7 @@ fn record(context: &Context, data: &Value) {
         ("Status", state(&data["status"])),
         ("Paused", Cell::new(why, Style::Bad)),
         ("What to do", text(&paused["hint"]).into()),
-        ("Number", text(&data["phoneNumber"]).into()),
+        ("Number", plus(&data["phoneNumber"]).into()),
         ("Number id", text(&data["phoneNumberId"]).into()),
         ("WABA id", text(&data["wabaId"]).into()),
         ("Meta app", text(&data["metaAppId"]).into()),
@@ -330,13 +329,15 @@ fn record(context: &Context, data: &Value) {
 }
 
 fn number(row: &Value) -> String {
-    match text(&row["phoneNumber"]) {
-        digits if digits.is_empty() => text(&row["phoneNumberId"]),
-        digits => format!("+{digits}"),
-    }
+    if row["phoneNumber"].is_null() { text(&row["phoneNumberId"]) } else { plus(&row["phoneNumber"]) }
 }
 
-impl ConnectRest {
+/// A number as people write it.
+fn plus(number: &Value) -> String {
+    number.as_str().map(|digits| format!("+{digits}")).unwrap_or_default()
+}
+
+impl NumberRest {
     fn body(&self, phone_number_id: &str, waba_id: &str) -> Result<Value, Failure> {
         let mut body = json!({"phoneNumberId": phone_number_id, "wabaId": waba_id, "accessToken": self.token()?});
         put(&mut body, "metaAppId", self.meta_app.as_deref());

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make a key; its text is shown this once
-    Create(Box<Create>),
+    Create(Box<NewKey>),
     /// List an application's keys
     List(OfApp),
     /// End a key at once
@@ -65,7 +65,7 @@ impl OfApp {
 }
 
 #[derive(Debug, ClapArgs)]
-struct Create {
+struct NewKey {
     #[command(flatten)]
     app: OfApp,
     /// What people call it
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn create(args: &Args, context: &Context, new: &Create) -> Result<(), Failure> {
+fn create(args: &Args, context: &Context, new: &NewKey) -> Result<(), Failure> {
     let ask = Ask::post(&["applications", new.app.segment(), "api-keys"], &new.body());
     let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
     let keys = if answer.data.is_array() { rows(&answer.data) } else { std::slice::from_ref(&answer.data) };
@@ -227,7 +227,7 @@ fn shown(row: &Value) -> String {
     format!("{}…{}", text(&row["prefix"]), text(&row["lastFour"]))
 }
 
-impl Create {
+impl NewKey {
     fn body(&self) -> Value {
         let limits = &self.limits;
         let list = |items: &[String]| (!items.is_empty()).then(|| json!(items));

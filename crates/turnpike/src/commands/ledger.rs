@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
-use super::context::{Context, rows, text};
+use super::context::{Context, count, rows, text};
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
@@ -45,7 +45,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             context.out.line(context.out.paint(Style::Bad, &format!("{}: {}", text(&check["id"]), text(violation))));
         }
     }
-    let read = format!("{} entries of {} messages", text(&found["entries"]), text(&found["messages"]));
+    let number = |name: &str| usize::try_from(found[name].as_u64().unwrap_or_default()).unwrap_or(usize::MAX);
+    let read = format!("{} of {}", count(number("entries"), "entry", "entries"), count(number("messages"), "message", "messages"));
     if clean {
         context.out.line(format!("The books balance: {read}."));
         return Ok(());

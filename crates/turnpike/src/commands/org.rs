@@ -33,7 +33,7 @@ enum Command {
         #[arg(long, value_name = "CODE")]
         currency: Option<String>,
         #[command(flatten)]
-        prices: Prices,
+        markup: Markup,
     },
     /// List the organizations
     List,
@@ -45,13 +45,13 @@ enum Command {
         #[command(flatten)]
         org: WhichOrg,
         #[command(flatten)]
-        prices: Prices,
+        markup: Markup,
     },
 }
 
 /// What is put on Meta's fee.
 #[derive(Debug, ClapArgs)]
-struct Prices {
+struct Markup {
     /// Our fee for every message, such as 0.001
     #[arg(long, value_name = "AMOUNT")]
     base_fee: Option<String>,
@@ -83,17 +83,17 @@ impl WhichOrg {
 /// Does it.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.command {
-        Command::Create { name, currency, prices } => create(args, context, name, currency.as_deref(), prices),
+        Command::Create { name, currency, markup } => create(args, context, name, currency.as_deref(), markup),
         Command::List => list(args, context),
         Command::Show(org) => show(args, context, org),
-        Command::Prices { org, prices } => set_prices(args, context, org, prices),
+        Command::Prices { org, markup } => set_prices(args, context, org, markup),
     }
 }
 
-fn create(args: &Args, context: &Context, name: &str, currency: Option<&str>, prices: &Prices) -> Result<(), Failure> {
+fn create(args: &Args, context: &Context, name: &str, currency: Option<&str>, markup: &Markup) -> Result<(), Failure> {
     let mut body = json!({"name": name});
     put(&mut body, "currency", currency);
-    prices.put(&mut body);
+    markup.put(&mut body);
     let Some(answer) = context.ask(&args.remote, Ask::post(&["organizations"], &body))? else { return Ok(()) };
     context.out.line(format!("Made the organization {name}."));
     record(context, &answer.data);
@@ -138,9 +138,9 @@ fn show(args: &Args, context: &Context, org: &WhichOrg) -> Result<(), Failure> {
     Ok(())
 }
 
-fn set_prices(args: &Args, context: &Context, org: &WhichOrg, prices: &Prices) -> Result<(), Failure> {
+fn set_prices(args: &Args, context: &Context, org: &WhichOrg, markup: &Markup) -> Result<(), Failure> {
     let mut body = json!({});
-    prices.put(&mut body);
+    markup.put(&mut body);
     if body == json!({}) {
         return Err(Failure::Usage("say what to change: --base-fee, --factor or --fixed".to_owned()));
     }
@@ -168,7 +168,7 @@ fn record(context: &Context, data: &Value) {
     ]);
 }
 
-impl Prices {
+impl Markup {
     fn put(&self, body: &mut Value) {
         put(body, "baseFee", self.base_fee.as_deref());
         put(body, "factor", self.factor.as_deref());

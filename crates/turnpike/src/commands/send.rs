@@ -82,13 +82,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         )));
     }
     let key = args.key(context, &gateway)?;
+    let simulated = matches!(ApiKeyText::parse(key.expose()).map(Presented::kind), Some(KeyKind::Sandbox));
     let mut ask = Ask::public(SEND_PATH, body, key).with("is_fake", args.fake.then_some(true));
     if let Some(key) = &args.idempotency_key {
         let value =
             HeaderValue::try_from(key).map_err(|_| Failure::Usage("--idempotency-key takes visible ASCII characters only".to_owned()))?;
         ask = ask.header("Idempotency-Key", value);
     }
-    let answer = gateway.ask(ask)?;
+    let answer = gateway.ask(ask).map_err(where_to_look)?;
     if context.out.json {
         context.out.data(&answer.body);
         return Ok(());
@@ -99,6 +100,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     context.out.line(match (args.fake, replayed) {
         (true, _) => "Checked; nothing was sent.",
         (false, true) => "Sent before under this Idempotency-Key; nothing was sent again.",
+        (false, false) if simulated => "Sent to the built-in simulator; nothing reached WhatsApp.",
         (false, false) => "Sent: Meta took the message.",
     });
     context.out.record(&[
@@ -110,6 +112,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         ("Priced as", priced(billing).into()),
     ]);
     Ok(())
+}
+
+/// A message of unknown outcome is looked up, not sent again.
+fn where_to_look(failure: Failure) -> Failure {
+    match failure {
+        Failure::Answered { status, errors, advice: None } => {
+            let advice =
+                errors["params"]["message_id"].as_str().map(|id| format!("See what becomes of it with: turnpike message show {id}"));
+            Failure::Answered { status, errors, advice }
+        }
+        other => other,
+    }
 }
 
 fn priced(billing: &Value) -> String {
@@ -158,9 +172,13 @@ impl Args {
         };
         let key = key.trim().to_owned();
         match ApiKeyText::parse(&key).map(Presented::kind) {
-            None => return Err(Failure::Usage("this is no API key, or not copied whole: a key is pk_ or sk_ and 32 characters".to_owned())),
+            None => {
+                return Err(Failure::Usage("this is no API key, or not copied whole: a key is pk_ or sk_ and 32 characters".to_owned()));
+            }
             Some(KeyKind::Live) if self.sandbox => {
-                return Err(Failure::Usage("--sandbox needs a sandbox key, which begins with sk_; this one would send for real".to_owned()));
+                return Err(Failure::Usage(
+                    "--sandbox needs a sandbox key, which begins with sk_; this one would send for real".to_owned(),
+                ));
             }
             Some(_) => {}
         }

@@ -57,7 +57,8 @@ impl Checking<'_> {
         let config = self.config;
         let everybody = !config.listen.ip().to_canonical().is_loopback();
         let behind_proxy = self.overlay.get("behind_proxy").is_some_and(|given| given.text == "true");
-        if everybody && config.tls.is_none() && !behind_proxy {
+        let tls_meant = ["tls.cert", "tls.key"].iter().any(|key| self.overlay.get(key).is_some());
+        if everybody && !tls_meant && !behind_proxy {
             let listen = config.listen;
             self.refuse(
                 "listen",

@@ -59,7 +59,10 @@ impl AppGiven {
         }
         let secrets = self.secrets(problems)?;
         let Some(verify_token) = self.verify_token(problems)? else {
-            problems.refused(&self.place, "a Meta app needs `verify_token` or `verify_token_file`: the words that you enter at Meta for the webhook");
+            problems.refused(
+                &self.place,
+                "a Meta app needs `verify_token` or `verify_token_file`: the words that you enter at Meta for the webhook",
+            );
             return None;
         };
         Some(MetaApp { id, secrets, verify_token })
@@ -69,16 +72,24 @@ impl AppGiven {
     fn secrets(&self, problems: &mut Problems) -> Option<Vec<Secret>> {
         let given: Vec<&Given> = ["secret", "secrets", "secret_file"].iter().filter_map(|key| self.get(key)).collect();
         let [one] = given.as_slice() else {
-            problems.refused(&self.place, "a Meta app needs one of `secret`, `secrets` (during rotation, the newest first) and `secret_file` (one a line)");
+            problems.refused(
+                &self.place,
+                "a Meta app needs one of `secret`, `secrets` (during rotation, the newest first) and `secret_file` (one a line)",
+            );
             return None;
         };
         let texts = match self.get("secret_file") {
             Some(file) => secrets::read_lines(&PathBuf::from(&file.text), &file.source.place(), problems)?,
             None => one.text.split(',').map(|text| Secret::new(text.trim().to_owned())).collect(),
         };
-        if let Some(odd) = texts.iter().position(|secret| secret.expose().len() != 32 || !secret.expose().bytes().all(|b| b.is_ascii_hexdigit())) {
+        if let Some(odd) =
+            texts.iter().position(|secret| secret.expose().len() != 32 || !secret.expose().bytes().all(|b| b.is_ascii_hexdigit()))
+        {
             let which = if texts.len() == 1 { "it".to_owned() } else { format!("secret number {}", odd + 1) };
-            problems.warning(one.source.place(), format!("an app secret at Meta is 32 hexadecimal digits, and {which} is not; see that it was copied whole"));
+            problems.warning(
+                one.source.place(),
+                format!("an app secret at Meta is 32 hexadecimal digits, and {which} is not; see that it was copied whole"),
+            );
         }
         Some(texts)
     }

@@ -142,11 +142,10 @@ pub(crate) fn load(data: Option<&Path>, flags: &SettingArgs, environment: &Envir
 /// problem that was found, those of the sources first.
 pub(crate) fn examine(overlay: &Overlay) -> (Option<Config>, Problems) {
     let mut problems = overlay.problems.clone();
-    let config = resolve::resolve(overlay, &mut problems);
-    if let Some(config) = &config {
-        check::check(config, overlay, &mut problems);
-    }
-    (config, problems)
+    let (config, whole) = resolve::resolve(overlay, &mut problems);
+    check::check(&config, overlay, &mut problems);
+    problems.sort();
+    (whole.then_some(config), problems)
 }
 
 /// The data folder, without reading a whole configuration: what finding a running gateway needs.

@@ -87,7 +87,10 @@ impl Overlay {
         self.values.get(key).filter(|given| !given.text.is_empty())
     }
 
+    /// An empty text gives the default back, as a variable that is set to nothing does.
     fn put(&mut self, key: &'static str, text: String, source: Source) {
+        let default = || find(key).and_then(|setting| setting.default).unwrap_or_default().to_owned();
+        let text = if text.is_empty() { default() } else { text };
         self.values.insert(key, Given { text, source });
     }
 

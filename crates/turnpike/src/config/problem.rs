@@ -46,6 +46,14 @@ impl Problems {
         self.0.push(Problem { place: place.into(), sentence: sentence.into(), severity: Severity::Warning });
     }
 
+    /// Puts them in the order of their places: lines of a file as they follow each other.
+    pub(crate) fn sort(&mut self) {
+        self.0.sort_by_key(|problem| match problem.place.rsplit_once(':').map(|(file, line)| (file.to_owned(), line.parse::<usize>())) {
+            Some((file, Ok(line))) => (file, line),
+            _ => (problem.place.clone(), 0),
+        });
+    }
+
     /// Whether any of them forbids a start.
     pub(crate) fn refuse(&self) -> bool {
         self.0.iter().any(|problem| problem.severity == Severity::Refused)

@@ -1,5 +1,4 @@
-//! From text to the rooms' own types. Every value that cannot be read becomes a problem at its
-//! place; the configuration is whole or it is not there.
+//! From text to the rooms' own types. Every value that cannot be read becomes a problem at its place.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,17 +13,22 @@ use turnpike_web::server::{Network, ServerLimits};
 
 use super::overlay::{Given, Overlay};
 use super::problem::Problems;
+use super::settings::find;
 use super::{Config, Log, LogFormat, MasterKeyPlace, TlsFiles, parse_duration, secrets, tls};
 
 /// The file of the master key in the data folder.
 const MASTER_KEY_FILE: &str = "master.key";
 
-/// Reads every value of the overlay.
-pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> Option<Config> {
+/// What may be logged, least first.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Reads every value of the overlay. Where one cannot be read its default stands for it, so that the
+/// rest can be checked, and the second of the answer is false: the configuration is not to be used.
+pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bool) {
     let mut read = Reader { overlay, problems, failed: false };
     let data = PathBuf::from(read.text("data"));
     let config = Config {
-        listen: read.parse("listen", "an address and port such as 127.0.0.1:8080 or [::]:443", SocketAddr::from(([127, 0, 0, 1], 0))),
+        listen: read.parse("listen", "an address and port such as 127.0.0.1:8080 or [::]:443", SocketAddr::from(([127, 0, 0, 1], 8080))),
         tls: read.tls(),
         trusted_proxies: read.networks(),
         workers: read.optional_count("workers", 1, 1_024),
@@ -40,7 +44,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> Option<Conf
         warnings: Vec::new(),
         data,
     };
-    (!read.failed).then_some(config)
+    (config, !read.failed)
 }
 
 struct Reader<'a> {
@@ -204,8 +208,10 @@ impl Reader<'_> {
             }
         };
         let level = self.text("log.level");
-        if let Err(problem) = tracing_subscriber::EnvFilter::builder().parse(&level) {
-            self.refuse_key("log.level", &format!("must be error, warn, info, debug, trace, or a filter such as turnpike_engine=debug ({problem})"));
+        // The filter's own parser takes a mistyped level for the name of a module, and is then silent.
+        let directive = |text: &str| LEVELS.contains(&text.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase().as_str());
+        if !level.split(',').all(directive) || tracing_subscriber::EnvFilter::builder().parse(&level).is_err() {
+            self.refuse_key("log.level", "must be error, warn, info, debug or trace, or a filter such as info,turnpike_engine=debug");
         }
         Log { format, level }
     }
@@ -236,11 +242,11 @@ impl Reader<'_> {
             Ok(duration) => return duration,
             Err(problem) => self.refuse_key(key, &problem),
         }
-        Duration::from_secs(1)
+        parse_duration(default_of(key)).unwrap_or_default()
     }
 
     fn count(&mut self, key: &'static str, least: usize, most: usize) -> usize {
-        self.optional_count(key, least, most).unwrap_or(least)
+        self.optional_count(key, least, most).or_else(|| default_of(key).parse().ok()).unwrap_or(least)
     }
 
     fn optional_count(&mut self, key: &'static str, least: usize, most: usize) -> Option<usize> {
@@ -251,7 +257,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `instead` stands for a value that cannot be read, until the whole is dropped.
+    /// `instead` stands for a value that cannot be read.
     fn parse<T: FromStr>(&mut self, key: &'static str, what: &str, instead: T) -> T {
         let given = self.text(key);
         given.parse().unwrap_or_else(|_| {
@@ -276,4 +282,8 @@ impl Reader<'_> {
         self.failed = true;
         None
     }
+}
+
+fn default_of(key: &str) -> &'static str {
+    find(key).and_then(|setting| setting.default).unwrap_or_default()
 }

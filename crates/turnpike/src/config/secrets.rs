@@ -59,6 +59,9 @@ pub(crate) fn readable_by_all(path: &Path) -> Option<String> {
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
     let open = mode & 0o007 != 0 && !path.starts_with(RUNTIME_SECRETS);
     open.then(|| {
-        format!("every user of this machine may open {path} (mode {mode:04o}), and a secret is in it; run: chmod 600 {path}", path = path.display())
+        format!(
+            "every user of this machine may open {path} (mode {mode:04o}), and a secret is in it; run: chmod 600 {path}",
+            path = path.display()
+        )
     })
 }
