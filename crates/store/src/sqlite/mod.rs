@@ -12,6 +12,7 @@ mod failure;
 mod filter;
 mod hash_index;
 mod journal;
+mod keeper;
 mod keys;
 mod ledger;
 mod memory;
@@ -41,6 +42,7 @@ use turnpike_domain::time::UnixMs;
 pub use self::backup::{MANIFEST_FILE, RestoreError, RestoreReport, restore};
 use self::failure::Failure;
 use self::hash_index::HashIndex;
+use self::keeper::Keeper;
 pub use self::open::{DATABASE_FILE, LOCK_FILE, OpenError};
 use self::queue::Queue;
 use self::readers::Readers;
@@ -126,7 +128,8 @@ pub struct SqliteStore {
     idempotency: Arc<HashIndex>,
     wamids: Arc<HashIndex>,
     cipher: MessageCipher,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    keeper: Arc<Keeper>,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Held open for as long as the store is.
     _lock: std::fs::File,
 }
@@ -149,22 +152,45 @@ impl SqliteStore {
         let queue = Arc::new(Queue::new(tuning.queue_max));
         let readers = Readers::new(file.clone(), tuning.readers, tuning.inline);
         let inline = tuning.inline;
+        let keeper = Arc::new(Keeper::default());
         let setup = writer::WriterSetup {
             connection,
             memory,
             idempotency: Arc::clone(&idempotency),
             wamids: Arc::clone(&wamids),
+            keeper: (!inline).then(|| Arc::clone(&keeper)),
             cipher: cipher.clone(),
             queue: Arc::clone(&queue),
             tuning,
-            fatal,
+            fatal: Arc::clone(&fatal),
         };
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer::run(setup))
-            .map_err(|source| OpenError::Folder { path: folder, source })?;
-        let store =
-            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, thread: Mutex::new(Some(thread)), _lock: lock };
+        let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            let failed = |source| OpenError::Folder { path: folder.clone(), source };
+            std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(failed)
+        };
+        let mut threads = vec![spawn("store-writer", Box::new(move || writer::run(setup)))?];
+        if !inline {
+            let connection = open::copying(&file)?;
+            let (keeper, queue) = (Arc::clone(&keeper), Arc::clone(&queue));
+            let keep = move || {
+                if let Err(failure) = keeper.run(&connection) {
+                    writer::die(&queue, fatal.as_ref(), &failure.to_string());
+                }
+            };
+            threads.push(spawn("store-keeper", Box::new(keep))?);
+        }
+        let store = SqliteStore {
+            file,
+            inline,
+            queue,
+            readers,
+            idempotency,
+            wamids,
+            cipher,
+            keeper,
+            threads: Mutex::new(threads),
+            _lock: lock,
+        };
         Ok((store, recovery))
     }
 
@@ -205,10 +231,17 @@ impl SqliteStore {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Ends the writer after what waits is committed; gives the thread to wait for.
-    fn end(&self) -> Option<std::thread::JoinHandle<()>> {
+    /// Ends the writer after what waits is committed; gives what waits for its end.
+    fn end(&self) -> impl FnOnce() + Send + 'static {
         self.queue.end("the store was closed");
-        self.thread.lock().take()
+        self.keeper.end();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        move || {
+            for thread in threads {
+                // A panic of a thread has already been reported by its own hook.
+                drop(thread.join());
+            }
+        }
     }
 }
 
@@ -231,23 +264,19 @@ impl Store for SqliteStore {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            let Some(thread) = self.end() else { return Ok(()) };
-            // A panic of the writer has already been reported by its own hook.
+            let wait = self.end();
             if self.inline {
-                drop(thread.join());
-            } else {
-                tokio::task::spawn_blocking(move || drop(thread.join())).await.map_err(StoreError::unavailable)?;
+                wait();
+                return Ok(());
             }
-            Ok(())
+            tokio::task::spawn_blocking(wait).await.map_err(StoreError::unavailable)
         })
     }
 }
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
-        if let Some(thread) = self.end() {
-            drop(thread.join());
-        }
+        self.end()();
     }
 }
 

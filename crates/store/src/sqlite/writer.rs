@@ -21,6 +21,7 @@ use turnpike_domain::time::UtcDay;
 use super::Tuning;
 use super::failure::Failure;
 use super::hash_index::HashIndex;
+use super::keeper::{self, Keeper};
 use super::memory::Memory;
 use super::messages::Forgotten;
 use super::queue::Queue;
@@ -82,6 +83,8 @@ pub(super) struct WriterSetup {
     pub(super) idempotency: Arc<HashIndex>,
     /// Where wamids are found.
     pub(super) wamids: Arc<HashIndex>,
+    /// Copies the log beside it; `None` leaves that to SQLite.
+    pub(super) keeper: Option<Arc<Keeper>>,
     /// Makes public ids.
     pub(super) cipher: MessageCipher,
     /// Where jobs come from.
@@ -94,11 +97,11 @@ pub(super) struct WriterSetup {
 
 /// Runs until the queue ends.
 pub(super) fn run(setup: WriterSetup) {
-    let WriterSetup { connection, memory, idempotency, wamids, cipher, queue, tuning, fatal } = setup;
+    let WriterSetup { connection, memory, idempotency, wamids, keeper, cipher, queue, tuning, fatal } = setup;
     let death = Death { queue: &queue, fatal: fatal.as_ref() };
     let ended = Statements::prepare(&connection).map_err(Failure::from).and_then(|statements| {
         let marked = memory.settled_to().0;
-        let mut writer = Writer { connection: &connection, statements, memory, idempotency, wamids, cipher, marked };
+        let mut writer = Writer { connection: &connection, statements, memory, idempotency, wamids, keeper, cipher, marked };
         writer.serve(&queue, &tuning)
     });
     if let Err(failure) = ended {
@@ -113,6 +116,7 @@ pub(super) struct Writer<'c> {
     pub(super) memory: Memory,
     pub(super) idempotency: Arc<HashIndex>,
     pub(super) wamids: Arc<HashIndex>,
+    keeper: Option<Arc<Keeper>>,
     pub(super) cipher: MessageCipher,
     /// What the mark in the database says is settled.
     marked: i64,
@@ -146,6 +150,9 @@ impl Writer<'_> {
                 }
                 last_weight = last_weight.max(weight);
                 self.write(&mut batch)?;
+                if self.keeper.as_ref().is_some_and(|keeper| keeper.committed(weight)) {
+                    keeper::copy_the_log(self.connection)?;
+                }
             }
         }
     }
@@ -276,13 +283,18 @@ struct Death<'a> {
 
 impl Death<'_> {
     fn because(&self, reason: &str) {
-        tracing::error!("the store stops for good: {reason}");
-        self.queue.end(reason);
-        let mut refused = Vec::new();
-        self.queue.take(None, &mut refused);
-        drop(refused);
-        (self.fatal)(reason);
+        die(self.queue, self.fatal, reason);
     }
+}
+
+/// Ends the store: whoever waits and whoever comes hears why, and the hook ends the program.
+pub(super) fn die(queue: &Queue, fatal: &(dyn Fn(&str) + Send + Sync), reason: &str) {
+    tracing::error!("the store stops for good: {reason}");
+    queue.end(reason);
+    let mut refused = Vec::new();
+    queue.take(None, &mut refused);
+    drop(refused);
+    fatal(reason);
 }
 
 impl Drop for Death<'_> {

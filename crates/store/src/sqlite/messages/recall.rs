@@ -51,8 +51,10 @@ pub(in crate::sqlite) fn recall(
         return Ok(Recalled::Nothing);
     }
     let held = Held::by(stored.outcome, stored.resolution.as_ref().map(|resolution| (resolution.resolution, resolution.at)));
+    let is_look_up = question.fingerprint.is_none();
     Ok(match held {
-        _ if !held.at(question.now) => Recalled::Nothing,
+        // Whoever asks what became of a request is told, also where its key is free again.
+        _ if !held.at(question.now) && !is_look_up => Recalled::Nothing,
         _ if question.fingerprint.is_some_and(|fingerprint| fingerprint != stored.fingerprint) => Recalled::KeyReused,
         Held::InFlight => Recalled::InFlight(stored.key),
         _ => match record::read_whole(connection, cipher, stored.key)? {
