@@ -48,8 +48,8 @@ impl Filter {
         let line = usize::try_from((u128::from(hash) * u128::from(self.lines)) >> 64).unwrap_or(0);
         let bits = spread(hash);
         (0..PROBES).map(move |probe| {
-            let bit = (bits >> (9 * probe)) & (LINE_BITS as u64 - 1);
-            (line * LINE_WORDS + usize::from((bit / 64) as u8), 1 << (bit % 64))
+            let bit = usize::try_from((bits >> (9 * probe)) & (LINE_BITS as u64 - 1)).unwrap_or(0);
+            (line * LINE_WORDS + bit / 64, 1 << (bit % 64))
         })
     }
 }

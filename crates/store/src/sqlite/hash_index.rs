@@ -276,7 +276,7 @@ impl HashIndex {
         let number = state.next_segment;
         state.next_segment += 1;
         let map = std::mem::take(&mut state.tail);
-        let mut pages = vec![Vec::with_capacity(map.len() / 200 * ENTRY_BYTES); PAGES as usize];
+        let mut pages = vec![Vec::new(); 256];
         for (hash, message) in &map {
             let mixed = mix(hash);
             let page = &mut pages[usize::from(first_byte(mixed))];
@@ -359,7 +359,7 @@ impl HashIndex {
 
     /// Tells the index that the slice is on disk: only now may look-ups go to a finished segment.
     pub(super) fn committed(&self) {
-        if !self.state.read().sealed.as_ref().is_some_and(|sealed| sealed.written == PAGES) {
+        if self.state.read().sealed.as_ref().is_none_or(|sealed| sealed.written < PAGES) {
             return;
         }
         let mut state = self.state.write();

@@ -223,11 +223,11 @@ impl SqliteStore {
         let gone = || StoreError::unavailable(self.queue.ended().unwrap_or_else(|| "the writer has stopped".to_owned()));
         if self.inline {
             let (caller, answer) = Caller::thread();
-            self.queue.push(job(caller)).map_err(|(_job, error)| error)?;
+            self.queue.push(job(caller))?;
             return answer.recv().map_err(|_| gone())?;
         }
         let (caller, answer) = Caller::task();
-        self.queue.push(job(caller)).map_err(|(_job, error)| error)?;
+        self.queue.push(job(caller))?;
         answer.await.map_err(|_| gone())?
     }
 

@@ -35,15 +35,14 @@ impl Queue {
     /// Adds a job.
     ///
     /// # Errors
-    /// The job comes back where the queue is full or has ended, with the reason.
-    pub(super) fn push(&self, job: Job) -> Result<(), (Job, StoreError)> {
+    /// Where the queue is full or has ended, with the reason; the job is dropped.
+    pub(super) fn push(&self, job: Job) -> Result<(), StoreError> {
         let mut line = self.line.lock();
         if let Some(reason) = &line.ended {
-            let error = StoreError::unavailable(reason);
-            return Err((job, error));
+            return Err(StoreError::unavailable(reason));
         }
         if line.weight >= self.limit {
-            return Err((job, StoreError::unavailable("too many writes wait for the disk")));
+            return Err(StoreError::unavailable("too many writes wait for the disk"));
         }
         line.weight += job.weight();
         line.jobs.push(job);

@@ -165,9 +165,12 @@ fn movements(connection: &Connection, key: MessageKey) -> Result<Vec<LegMovement
     Ok(movements)
 }
 
-/// What is sealed about a message, as far as it is still kept.
-fn sealed(connection: &Connection, key: MessageKey, admitted_at: UnixMs) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Failure> {
-    let from = |table: String| -> Result<Option<Vec<u8>>, Failure> {
+/// Sealed bytes, `None` where they were never there or are forgotten.
+type Sealed = Option<Vec<u8>>;
+
+/// Content and answer of a message, as far as they are still kept.
+fn sealed(connection: &Connection, key: MessageKey, admitted_at: UnixMs) -> Result<(Sealed, Sealed), Failure> {
+    let from = |table: String| -> Result<Sealed, Failure> {
         if !exists(connection, &table)? {
             return Ok(None);
         }
