@@ -52,6 +52,7 @@ pub struct Engine {
     epoch: Instant,
     last_fake: AtomicI64,
     pauses: Pauses,
+    pub(crate) orphans: crate::send::Orphans,
     /// Held from reading the store to replacing the directory: else a slower reader would put an
     /// older directory over a newer one, and a suspended application would go on sending.
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
@@ -119,6 +120,7 @@ impl Engine {
             epoch: Instant::now(),
             last_fake: AtomicI64::new(0),
             pauses: Pauses::default(),
+            orphans: crate::send::Orphans::default(),
             rebuilding: tokio::sync::Mutex::new(()),
             settings,
             clock,

@@ -64,7 +64,6 @@ impl RateBook {
     pub fn cards(&self) -> Cards {
         self.state.load().cards.clone()
     }
-
 }
 
 /// What an import would change, against the card that the new one follows.

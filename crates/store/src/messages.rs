@@ -358,7 +358,8 @@ pub trait Messages {
 
     /// What is kept under an Idempotency-Key at `now` (24 h after a final outcome it is forgotten;
     /// an unknown one never is). Never sends, never writes. `fingerprint: None` is a look-up by
-    /// key alone.
+    /// key alone: it finds the newest message under the key, also where its answer does not use up
+    /// the key or is kept no longer, for as long as the store can find it.
     fn recall(
         &self,
         organization: OrganizationId,

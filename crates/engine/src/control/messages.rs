@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use turnpike_domain::ledger::Resolution;
-use turnpike_domain::refusal::FieldFault;
+use turnpike_domain::refusal::{FieldFault, MetaRefusal, MetaRefusalClass};
 use turnpike_store::messages::{Evidence, MessageRecord, Resolve, Settled};
 
 use super::ControlFault;
@@ -40,7 +40,12 @@ impl Engine {
         if !faults.is_empty() {
             return Err(ControlFault::Fields(faults));
         }
-        let answer = order.wamid.as_deref().map(|wamid| self.accepted_answer(record, wamid)).unwrap_or_default();
+        let answer = match order.resolution {
+            Resolution::Accepted => self.sealed(record, &self.accepted_answer(record, order.wamid.as_deref())),
+            Resolution::Failed | Resolution::Refused => self.sealed(record, &Answer::Refused(Box::new(found_failed()))),
+            // What stands says the rest: nobody knows more than that nothing ever came.
+            Resolution::PresumedNotSent => Vec::new(),
+        };
         let resolve = Resolve {
             organization: record.organization,
             message: record.key,
@@ -60,8 +65,13 @@ impl Engine {
         }
     }
 
-    /// The answer that Meta would have given, from what the operator found.
-    fn accepted_answer(&self, record: &MessageRecord, wamid: &str) -> Vec<u8> {
+    fn sealed(&self, record: &MessageRecord, answer: &Answer) -> Vec<u8> {
+        self.vault.seal(Purpose::Answer, record.organization, &record.key.0.to_be_bytes(), &answer.encode(), &*self.entropy)
+    }
+
+    /// The answer that Meta would have given, from what the operator found: without its id of the
+    /// message where the operator found none.
+    fn accepted_answer(&self, record: &MessageRecord, wamid: Option<&str>) -> Answer {
         let recipient = record
             .content
             .as_deref()
@@ -69,8 +79,25 @@ impl Engine {
             .and_then(|bytes| Content::decode(&bytes))
             .map(|content| content.recipient);
         let contacts = recipient.map(|to| vec![serde_json::json!({"input": to, "wa_id": to})]).unwrap_or_default();
-        let data = serde_json::json!({"messaging_product": "whatsapp", "contacts": contacts, "messages": [{"id": wamid}]});
-        let answer = Answer::Accepted(Bytes::from(data.to_string()));
-        self.vault.seal(Purpose::Answer, record.organization, &record.key.0.to_be_bytes(), &answer.encode(), &*self.entropy)
+        let messages = wamid.map(|wamid| vec![serde_json::json!({"id": wamid})]).unwrap_or_default();
+        let data = serde_json::json!({"messaging_product": "whatsapp", "contacts": contacts, "messages": messages});
+        Answer::Accepted(Bytes::from(data.to_string()))
+    }
+}
+
+/// What a repeat hears once an operator found that Meta had taken the message and not delivered it
+/// (contract §3.5). Meta's own words are not known here.
+fn found_failed() -> MetaRefusal {
+    MetaRefusal {
+        class: MetaRefusalClass::Link,
+        code: 131_000,
+        subcode: None,
+        title: "The message failed at Meta".to_owned(),
+        details: Some("An operator resolved the unknown outcome of this message as failed".to_owned()),
+        fbtrace_id: None,
+        hint: "It was not delivered. Decide whether it is still worth sending, with a new Idempotency-Key.".to_owned(),
+        retryable: false,
+        retry_after_ms: None,
+        by_gateway: true,
     }
 }

@@ -10,6 +10,7 @@
 
 mod checks;
 mod identity;
+mod orphans;
 mod owned;
 mod recall;
 pub mod request;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use turnpike_domain::refusal::Refusal;
 use turnpike_domain::send::{MessageKind, Mode};
 
+pub(crate) use orphans::Orphans;
 pub use request::{Billing, Checked, Reply, SendFlags, SendRequest, Sent, Trace};
 
 use crate::Engine;
@@ -28,14 +30,14 @@ use crate::caller::Caller;
 use crate::keys::Scopes;
 use checks::Ready;
 use identity::Identity;
-use owned::Taken;
+use owned::{Asked, Taken};
 
 impl Engine {
     /// Sends one message, or says why not. The answer follows the commit that it reports.
     pub async fn send(self: &Arc<Self>, caller: &Caller, request: SendRequest) -> Reply {
         let begun = tokio::time::Instant::now();
         let mode = effective_mode(caller, &request);
-        let reply = match self.begin(caller, request, mode).await {
+        let reply = match self.begin(caller, request, mode, begun + self.settings.reply_within).await {
             Ok(reply) => reply,
             Err(refusal) => {
                 self.metrics.refused(&refusal);
@@ -61,6 +63,7 @@ impl Engine {
                 "a read mark has no price and cannot be checked; send it instead",
             )])),
             Ready::Send(ready) => {
+                let _spend = self.reserve_spend(caller, &ready)?;
                 if let Some(number) = self.take_number_and_pair(caller, &ready, mode)? {
                     number.give_back();
                 }
@@ -75,7 +78,13 @@ impl Engine {
         }
     }
 
-    async fn begin(self: &Arc<Self>, caller: &Caller, request: SendRequest, mode: Mode) -> Result<Reply, Refusal> {
+    async fn begin(
+        self: &Arc<Self>,
+        caller: &Caller,
+        request: SendRequest,
+        mode: Mode,
+        answer_by: tokio::time::Instant,
+    ) -> Result<Reply, Refusal> {
         caller.needs(Scopes::SEND)?;
         caller.app.may_send(caller.mode()).map_err(Refusal::NotAllowed)?;
         let identity = Identity::of(self, caller, &request)?;
@@ -88,10 +97,11 @@ impl Engine {
         match self.make_ready(caller, &request, mode).await? {
             Ready::Mark(message) => self.mark(caller, message, mode, request.trace, slot).await,
             Ready::Send(ready) => {
-                let number = self.take_number_and_pair(caller, &ready, mode)?;
+                // The spend first: it comes back by itself, which a place in the number's second does not.
                 let spend = self.reserve_spend(caller, &ready)?;
-                let taken = Taken { slot, number, spend };
-                self.send_owned(caller, *ready, identity, mode, request.trace, taken).await
+                let number = self.take_number_and_pair(caller, &ready, mode)?;
+                let asked = Asked { mode, trace: request.trace, answer_by };
+                Ok(self.send_owned(caller, *ready, identity, asked, Taken { slot, number, spend }).await)
             }
         }
     }

@@ -3,12 +3,15 @@
 //! | what happens | the message | the money | the caller hears |
 //! | --- | --- | --- | --- |
 //! | the commit fails | none | none | BILL_002 |
+//! | the commit took place and its answer got lost | not sent | released | BILL_002 |
 //! | the commit takes longer than we may answer in | not sent | released | BILL_002, before |
 //! | Meta answers with a wamid | accepted | base captured | 200 |
 //! | Meta refuses | refused | released | GW_001 |
 //! | no byte left | not sent | released | GW_002 |
 //! | anything else | unknown | held | GW_003 |
 //! | Meta answers after the caller heard GW_003 | resolved by the late answer | as the answer says | – |
+//! | the outcome's commit fails | in flight until it succeeds | held until then | GW_003 |
+//! | this task panics | unknown | held | GW_003 |
 //! | the process dies | unknown at the next start | held | a cut connection |
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -70,6 +73,16 @@ struct Job {
     progress: Arc<Progress>,
     reply: Option<oneshot::Sender<Reply>>,
     taken: Taken,
+    /// The message while it is admitted and has no outcome.
+    open: Option<MessageKey>,
+}
+
+/// How a send was asked for.
+pub(super) struct Asked {
+    pub mode: Mode,
+    pub trace: Trace,
+    /// The caller is answered by then, come what may.
+    pub answer_by: tokio::time::Instant,
 }
 
 /// What a send took of the limits. The slot is a send in flight until it is dropped; day and spend
@@ -81,10 +94,12 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    fn admitted(&mut self) {
+    fn admitted(&mut self, mode: Mode) {
         self.slot.became_message();
-        if let Some(spend) = self.spend.take() {
-            spend.spent();
+        match self.spend.take() {
+            Some(spend) if mode != Mode::Fake => spend.spent(),
+            // A fake costs nothing, so what it reserved goes back.
+            _ => {}
         }
     }
 
@@ -103,10 +118,10 @@ impl Engine {
         caller: &Caller,
         ready: ReadySend,
         identity: Identity,
-        mode: Mode,
-        trace: Trace,
+        asked: Asked,
         taken: Taken,
-    ) -> Result<Reply, Refusal> {
+    ) -> Reply {
+        let Asked { mode, trace, answer_by } = asked;
         let progress = Arc::new(Progress::default());
         let (reply, answer) = oneshot::channel();
         let mut salt = [0u8; 12];
@@ -126,22 +141,27 @@ impl Engine {
             progress: Arc::clone(&progress),
             reply: Some(reply),
             taken,
+            open: None,
         };
         self.tasks.spawn(job.carry(admit));
-        match tokio::time::timeout(self.settings.reply_within, answer).await {
-            Ok(Ok(reply)) => Ok(reply),
-            // The task ended without an answer: it panicked. What it held is found at the next start.
-            Ok(Err(_)) => Err(self.unanswered(&progress)),
-            Err(_) if progress.turn_to(TOLD_NO) => Err(Refusal::LedgerUnreachable),
-            Err(_) => Err(self.unanswered(&progress)),
+        match tokio::time::timeout_at(answer_by, answer).await {
+            Ok(Ok(reply)) => reply,
+            Err(_) if progress.turn_to(TOLD_NO) => self.told_no(Refusal::LedgerUnreachable, mode),
+            // Or the task ended without an answer, because it met a bug.
+            Ok(Err(_)) | Err(_) => self.unanswered(&progress, mode),
         }
     }
 
-    fn unanswered(&self, progress: &Progress) -> Refusal {
-        match progress.admitted.get() {
-            Some(message) => Refusal::OutcomeUnknown { message: *message, cause: None, presumed_not_sent: false },
-            None => Refusal::Bug,
-        }
+    fn unanswered(&self, progress: &Progress, mode: Mode) -> Reply {
+        let Some(&message) = progress.admitted.get() else { return self.told_no(Refusal::Bug, mode) };
+        let refusal = Refusal::OutcomeUnknown { message, cause: None, presumed_not_sent: false };
+        self.metrics.refused(&refusal);
+        Reply::Refused { refusal, message: Some(message), replayed: false, mode }
+    }
+
+    fn told_no(&self, refusal: Refusal, mode: Mode) -> Reply {
+        self.metrics.refused(&refusal);
+        Reply::refused(refusal, mode)
     }
 
     fn admission(&self, caller: &Caller, ready: &ReadySend, identity: &Identity, mode: Mode, salt: [u8; 12]) -> Admit {
@@ -174,7 +194,8 @@ impl Engine {
 impl Job {
     async fn carry(mut self, admit: Admit) {
         let Some((key, id)) = self.admit(admit).await else { return };
-        self.taken.admitted();
+        self.open = Some(key);
+        self.taken.admitted(self.mode);
         // A set cell would mean that this job was admitted twice, which `carry` does not do.
         let _ = self.progress.admitted.set(id);
         self.engine.metrics.admitted(self.mode);
@@ -182,8 +203,9 @@ impl Job {
             return self.answer_fake(key, id).await;
         }
         if !self.progress.turn_to(SENDING) {
-            self.settle(key, OutcomeKind::NotSent, None, &Answer::NotSent(NotSentCause::TooLate), None).await;
-            return;
+            self.taken.not_for_meta();
+            let outcome = self.outcome(key, OutcomeKind::NotSent, None, &Answer::NotSent(NotSentCause::TooLate), None);
+            return self.settle_in_the_end(outcome).await;
         }
         self.forward(key, id).await;
     }
@@ -234,7 +256,11 @@ impl Job {
             Ok(mut admissions) => admissions.pop(),
             Err(error) => {
                 tracing::error!(error = %error, "admitting a message");
+                self.taken.not_for_meta();
+                self.engine.metrics.refused(&Refusal::LedgerUnreachable);
                 self.answer(Reply::refused(Refusal::LedgerUnreachable, self.mode));
+                // Perhaps it was admitted and only the answer got lost.
+                self.engine.disown(self.app.organization.key, self.app.row.key, self.salt);
                 None
             }
         }
@@ -260,7 +286,11 @@ impl Job {
     /// To Meta and back. The outcome is committed before anybody hears of it.
     async fn forward(&mut self, key: MessageKey, id: MessageId) {
         let Some(link) = self.app.link(self.mode).cloned() else {
-            self.conclude(key, id, GraphOutcome::NotSent { cause: NotSentCause::NumberPaused, retry_after_ms: None }).await;
+            self.taken.not_for_meta();
+            let no_way = GraphOutcome::NotSent { cause: NotSentCause::NumberPaused, retry_after_ms: None };
+            if let Err(unsettled) = self.conclude(key, id, no_way).await {
+                self.settle_in_the_end(unsettled).await;
+            }
             return;
         };
         let engine = Arc::clone(&self.engine);
@@ -269,18 +299,34 @@ impl Job {
         let trace = self.trace.clone();
         let mut sending = std::pin::pin!(engine.graph.send_message(&link, self.endpoint, body, &trace));
         match tokio::time::timeout(engine.settings.answer_wait, &mut sending).await {
-            Ok(outcome) => self.conclude(key, id, outcome).await,
+            Ok(outcome) => {
+                if let Err(unsettled) = self.conclude(key, id, outcome).await {
+                    self.settle_in_the_end(unsettled).await;
+                }
+            }
             Err(_) => {
-                self.conclude(key, id, GraphOutcome::Unknown { cause: UnknownCause::Timeout }).await;
+                let concluded = self.conclude(key, id, GraphOutcome::Unknown { cause: UnknownCause::Timeout }).await;
                 // The socket is kept: a late answer is the best evidence there is.
                 let late = sending.await;
+                if let Err(unsettled) = concluded {
+                    self.settle_in_the_end(unsettled).await;
+                }
+                engine.learn(&self.app, self.mode, &self.message, &late);
                 self.resolve_late(key, late).await;
             }
         }
     }
 
-    async fn conclude(&mut self, key: MessageKey, id: MessageId, outcome: GraphOutcome) {
+    /// Commits the outcome and answers the caller.
+    ///
+    /// # Errors
+    /// The outcome, where the store would not take it while the caller waits.
+    async fn conclude(&mut self, key: MessageKey, id: MessageId, outcome: GraphOutcome) -> Result<(), Outcome> {
         self.engine.learn(&self.app, self.mode, &self.message, &outcome);
+        let retry_after_ms = match &outcome {
+            GraphOutcome::NotSent { retry_after_ms, .. } => *retry_after_ms,
+            _ => None,
+        };
         let (kind, code, answer, wamid) = match outcome {
             GraphOutcome::Accepted { wamid, body } => {
                 let recipient = self.message.recipient().map_or("", |recipient| recipient.as_str());
@@ -293,24 +339,26 @@ impl Job {
             GraphOutcome::NotSent { cause, .. } => (OutcomeKind::NotSent, None, Answer::NotSent(cause), None),
             GraphOutcome::Unknown { cause } => (OutcomeKind::Unknown, None, Answer::Unknown(cause), None),
         };
-        if !self.settle(key, kind, code, &answer, wamid.as_deref()).await {
+        let outcome = self.outcome(key, kind, code, &answer, wamid.as_deref());
+        if !self.settle(&outcome).await {
             // Meta may have it, our store does not say so yet: the money stays held, and the
             // caller hears what is true (reliability §c1, step 9).
-            let refusal = Refusal::OutcomeUnknown { message: id, cause: None, presumed_not_sent: false };
-            self.answer(Reply::Refused { refusal, message: Some(id), replayed: false, mode: self.mode });
-            return;
+            let reply = self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: None, presumed_not_sent: false });
+            self.answer(reply);
+            return Err(outcome);
         }
         let reply = match answer {
             Answer::Accepted(data) => {
                 Reply::Sent(Sent { message: id, data, billing: self.billing.clone(), mode: self.mode, replayed: false })
             }
             Answer::Refused(refusal) => self.refuse(id, Refusal::MetaRefused(refusal)),
-            Answer::NotSent(cause) => self.refuse(id, Refusal::NotSent { cause, retry_after_ms: None }),
+            Answer::NotSent(cause) => self.refuse(id, Refusal::NotSent { cause, retry_after_ms }),
             Answer::Unknown(cause) => {
                 self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: Some(cause), presumed_not_sent: false })
             }
         };
         self.answer(reply);
+        Ok(())
     }
 
     fn refuse(&self, id: MessageId, refusal: Refusal) -> Reply {
@@ -322,17 +370,18 @@ impl Job {
         let wamid = self.engine.fake_wamid();
         let recipient = self.message.recipient().map_or("", |recipient| recipient.as_str());
         let data = Bytes::from(fake_answer(recipient, &wamid, self.message.kind()));
-        if self.settle(key, OutcomeKind::Accepted, None, &Answer::Accepted(data.clone()), Some(&wamid)).await {
+        let outcome = self.outcome(key, OutcomeKind::Accepted, None, &Answer::Accepted(data.clone()), Some(&wamid));
+        if self.settle(&outcome).await {
             self.answer(Reply::Sent(Sent { message: id, data, billing: self.billing.clone(), mode: Mode::Fake, replayed: false }));
         } else {
             self.answer(Reply::refused(Refusal::LedgerUnreachable, Mode::Fake));
+            self.settle_in_the_end(outcome).await;
         }
     }
 
-    /// The outcome's commit, tried until the caller's time is over. False where it never took.
-    async fn settle(&self, key: MessageKey, kind: OutcomeKind, code: Option<i64>, answer: &Answer, wamid: Option<&str>) -> bool {
+    fn outcome(&self, key: MessageKey, kind: OutcomeKind, code: Option<i64>, answer: &Answer, wamid: Option<&str>) -> Outcome {
         let organization = self.app.organization.key;
-        let outcome = Outcome {
+        Outcome {
             organization,
             message: key,
             at: self.engine.clock.now(),
@@ -340,19 +389,44 @@ impl Job {
             meta_code: code,
             wamid: wamid.map(|wamid| self.engine.wamid_hash(wamid)),
             answer: self.engine.vault.seal(Purpose::Answer, organization, &key.0.to_be_bytes(), &answer.encode(), &*self.engine.entropy),
-        };
+        }
+    }
+
+    /// The outcome's commit, tried while the caller waits for it. False where it never took.
+    async fn settle(&mut self, outcome: &Outcome) -> bool {
         let mut wait = FIRST_SETTLE_RETRY;
         for _ in 0..SETTLE_TRIES {
-            match self.engine.store.settle(vec![outcome.clone()]).await {
-                Ok(_) => return true,
-                Err(error) => {
-                    tracing::error!(error = %error, outcome = ?kind, "settling a message; its money stays held");
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                }
+            if self.settle_once(outcome).await {
+                return true;
             }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
         }
         false
+    }
+
+    /// What nobody waits for any more is tried until the store takes it or the gateway stops: what
+    /// Meta said must not be forgotten while we still know it.
+    async fn settle_in_the_end(&mut self, outcome: Outcome) {
+        while !self.settle_once(&outcome).await {
+            if self.engine.stopping().run_until_cancelled(tokio::time::sleep(LATE_SETTLE_RETRY)).await.is_none() {
+                tracing::error!("a message's outcome was not stored before the stop; the next start finds it unknown");
+                return;
+            }
+        }
+    }
+
+    async fn settle_once(&mut self, outcome: &Outcome) -> bool {
+        match self.engine.store.settle(vec![outcome.clone()]).await {
+            Ok(_) => {
+                self.open = None;
+                true
+            }
+            Err(error) => {
+                tracing::error!(error = %error, outcome = ?outcome.kind, "settling a message; its money stays held");
+                false
+            }
+        }
     }
 
     async fn resolve_late(&self, key: MessageKey, late: GraphOutcome) {
@@ -376,8 +450,11 @@ impl Job {
             wamid: wamid.as_deref().map(|wamid| self.engine.wamid_hash(wamid)),
             answer: self.engine.vault.seal(Purpose::Answer, organization, &key.0.to_be_bytes(), &answer.encode(), &*self.engine.entropy),
         };
-        if let Err(error) = self.engine.store.resolve(vec![resolve]).await {
-            tracing::error!(error = %error, "resolving a message by its late answer; it stays unknown");
+        while let Err(error) = self.engine.store.resolve(vec![resolve.clone()]).await {
+            tracing::error!(error = %error, "resolving a message by its late answer; it stays unknown until that succeeds");
+            if self.engine.stopping().run_until_cancelled(tokio::time::sleep(LATE_SETTLE_RETRY)).await.is_none() {
+                return;
+            }
         }
     }
 
@@ -389,10 +466,33 @@ impl Job {
     }
 }
 
+impl Drop for Job {
+    /// A bug between the two commits must not leave a message in flight until the next start:
+    /// whether Meta has it is unknown, so that is its outcome.
+    fn drop(&mut self) {
+        let Some(key) = self.open.filter(|_| std::thread::panicking()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let outcome = self.outcome(key, OutcomeKind::Unknown, None, &Answer::Unknown(UnknownCause::Crash), None);
+        let engine = Arc::clone(&self.engine);
+        let settling = engine.tasks.track_future({
+            let engine = Arc::clone(&engine);
+            async move {
+                if let Err(error) = engine.store.settle(vec![outcome]).await {
+                    tracing::error!(error = %error, "settling a message whose task met a bug; the next start finds it unknown");
+                }
+            }
+        });
+        runtime.spawn(settling);
+    }
+}
+
 /// The first wait before an outcome's commit is tried again; it doubles.
 const FIRST_SETTLE_RETRY: std::time::Duration = std::time::Duration::from_millis(20);
 /// With doubling waits from 20 ms: about 2.5 s in all, far inside the caller's 25 s.
 const SETTLE_TRIES: u32 = 7;
+/// Once nobody waits: often enough for a store that was gone for a moment, seldom enough for one
+/// that stays away.
+const LATE_SETTLE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What `is_fake` answers: Meta's shape, the caller's own number.
 fn fake_answer(recipient: &str, wamid: &str, kind: MessageKind) -> String {

@@ -30,12 +30,15 @@ impl Engine {
             .recall(caller.app.organization.key, caller.key.application, key, Some(identity.fingerprint), self.clock.now())
             .await
             .map_err(|_| Refusal::LedgerUnreachable)?;
+        if recalled != Recalled::Nothing {
+            // A repeat takes nothing of the key's windows; it has its own (contract §3.2).
+            self.limits.take_lookup(caller.key.key, &caller.key.policy, self.tick())?;
+        }
         match recalled {
             Recalled::Nothing => Ok(None),
             Recalled::InFlight(_) => Err(Refusal::InFlight),
             Recalled::KeyReused => Err(Refusal::KeyReused),
             Recalled::Kept(record) => {
-                self.limits.take_lookup(caller.key.key, &caller.key.policy, self.tick())?;
                 self.metrics.replayed.inc();
                 Ok(Some(self.reply_of(caller, &record)))
             }

@@ -259,8 +259,10 @@ async fn what_may_be_tried_again_frees_its_key_for_any_request() {
         let owner = organization(store, "acme", PLENTY).await;
         let first = admitted(store, with_key(text(owner, 1), "order-7")).await;
         settle(store, owner, first, kind).await;
-        let recall = || store.recall(owner, ApplicationId(1), hash("order-7", 0), None, START.plus_ms(90));
-        assert_eq!(recall().await.expect("reads"), Recalled::Nothing);
+        let recall = |request| store.recall(owner, ApplicationId(1), hash("order-7", 0), request, START.plus_ms(90));
+        assert_eq!(recall(Some(hash("request", 1))).await.expect("reads"), Recalled::Nothing);
+        let Recalled::Kept(looked_up) = recall(None).await.expect("reads") else { panic!("{kind:?} is found by its key alone") };
+        assert_eq!(looked_up.key, first);
         let second = admitted(store, with_key(text(owner, 2), "order-7")).await;
         assert_ne!(first, second);
         settle(store, owner, second, OutcomeKind::Accepted).await;
