@@ -19,9 +19,11 @@ pub mod keys;
 pub mod ledger;
 pub mod messages;
 pub mod organizations;
+pub mod planted;
 pub mod rates;
 pub mod sqlite;
 pub mod templates;
+pub mod users;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -40,6 +42,7 @@ pub trait Store:
     + ledger::Ledger
     + rates::Rates
     + templates::Templates
+    + users::Users
     + Send
     + Sync
     + 'static

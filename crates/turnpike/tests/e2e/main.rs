@@ -1,0 +1,21 @@
+//! The gateway as its users meet it: real processes, real HTTP, a database on disk, and a simulated
+//! Meta that writes down what it was sent.
+//!
+//! One module a promise: what the founding examples say ([`seed`]), what is refused and how
+//! ([`bad`], [`errors`]), repeats ([`idempotency`]), money ([`money`]), every way in which Meta's
+//! side can break ([`matrix`]), and a process that is killed between any two instructions
+//! ([`kill`]). [`planted`] plants bugs into the gateway and sees that these tests find them: a test
+//! that cannot fail is worth nothing.
+
+mod bad;
+mod client;
+mod errors;
+mod house;
+mod idempotency;
+mod kill;
+mod matrix;
+mod money;
+#[cfg(feature = "planted-bugs")]
+mod planted;
+mod process;
+mod seed;
