@@ -74,8 +74,12 @@ pub struct Tuning {
     /// How long the writer gathers under load before it commits. Less than a synced commit on a
     /// busy disk, so latency hardly shows it.
     pub gather: Duration,
-    /// A commit of at least this many messages counts as load.
+    /// Gathering begins where commits that did not gather carry this many messages on average:
+    /// that many come in while one commit is synced, so commits follow each other without a pause.
     pub gather_from: usize,
+    /// Gathering ends where commits that did gather carry fewer than this on average: then they
+    /// save less CPU than the wait costs their callers.
+    pub gather_until: usize,
     /// With this many messages at hand the writer does not gather any longer.
     pub batch_enough: usize,
     /// Past this many messages a commit no longer gets cheaper per message, only later.
@@ -98,7 +102,8 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             gather: Duration::from_micros(500),
-            gather_from: 4,
+            gather_from: 2,
+            gather_until: 4,
             batch_enough: 128,
             batch_max: 512,
             queue_max: 16_384,
@@ -304,5 +309,9 @@ where
                 Err(Failure::Store(StoreError::unavailable("undone")))
             }
         }
+    }
+
+    fn refuse(self: Box<Self>, error: StoreError) {
+        self.caller.refuse(error);
     }
 }

@@ -27,6 +27,7 @@ use super::messages::Forgotten;
 use super::queue::Queue;
 use super::reply::{self, Caller, Withheld};
 use super::statements::Statements;
+use crate::StoreError;
 use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved};
 use crate::messages::{Admission, Admit, Outcome, Resolve, Settled};
 
@@ -65,12 +66,27 @@ impl Job {
             Job::MoveWallet(..) | Job::Balance(..) | Job::Forget(..) | Job::Control(_) => 1,
         }
     }
+
+    /// Tells the caller that nothing was done.
+    fn refuse(self, error: StoreError) {
+        match self {
+            Job::Admit(_, caller) => caller.refuse(error),
+            Job::Settle(_, caller) | Job::Resolve(_, caller) => caller.refuse(error),
+            Job::MoveWallet(_, caller) => caller.refuse(error),
+            Job::MoveLegs(_, caller) => caller.refuse(error),
+            Job::Balance(_, _, caller) => caller.refuse(error),
+            Job::Forget(_, _, caller) => caller.refuse(error),
+            Job::Control(job) => job.refuse(error),
+        }
+    }
 }
 
 /// A control-plane write whose result type is its own business.
 pub(super) trait ControlJob: Send {
     /// Does the work inside the savepoint. `Ok` keeps it, `Err` undoes it (and has told its caller).
     fn run(self: Box<Self>, connection: &Connection) -> Result<Withheld, Failure>;
+    /// Does nothing and says why.
+    fn refuse(self: Box<Self>, error: StoreError);
 }
 
 /// What the thread needs.
@@ -109,6 +125,36 @@ pub(super) fn run(setup: WriterSetup) {
     }
 }
 
+/// How many messages commits carry lately, and so whether waiting for more is worth it.
+#[derive(Default)]
+struct Load {
+    /// The average weight of a commit, times [`Load::MEMORY`].
+    sum: usize,
+    gathering: bool,
+}
+
+impl Load {
+    /// Commits that the average remembers: a few milliseconds under load.
+    const MEMORY: usize = 16;
+
+    fn committed(&mut self, weight: usize) {
+        self.sum = self.sum - self.sum / Load::MEMORY + weight;
+    }
+
+    fn is_high(&mut self, tuning: &Tuning) -> bool {
+        // Commits that gather carry more than commits that do not, so each way of working begins
+        // with an average of its own.
+        if !self.gathering && self.sum >= tuning.gather_from * Load::MEMORY {
+            self.gathering = true;
+            self.sum = tuning.gather_until * Load::MEMORY * 2;
+        } else if self.gathering && self.sum < tuning.gather_until * Load::MEMORY {
+            self.gathering = false;
+            self.sum = 0;
+        }
+        self.gathering
+    }
+}
+
 /// The writer at work: its connection, its statements and its memory.
 pub(super) struct Writer<'c> {
     pub(super) connection: &'c Connection,
@@ -128,14 +174,13 @@ impl Writer<'_> {
         let mut waiting = Vec::new();
         let mut jobs = VecDeque::new();
         let mut batch = Vec::new();
-        let mut last_weight = 0;
+        let mut load = Load::default();
         loop {
-            let gather = (last_weight >= tuning.gather_from).then_some((tuning.gather, tuning.batch_enough));
+            let gather = load.is_high(tuning).then_some((tuning.gather, tuning.batch_enough));
             queue.take(gather, &mut waiting);
             if waiting.is_empty() {
                 return self.leave_a_mark();
             }
-            last_weight = 0;
             jobs.extend(waiting.drain(..));
             while !jobs.is_empty() {
                 let mut weight = 0;
@@ -148,7 +193,7 @@ impl Writer<'_> {
                         break;
                     }
                 }
-                last_weight = last_weight.max(weight);
+                load.committed(weight);
                 self.write(&mut batch)?;
                 if self.keeper.as_ref().is_some_and(|keeper| keeper.committed(weight)) {
                     keeper::copy_the_log(self.connection)?;
@@ -159,7 +204,17 @@ impl Writer<'_> {
 
     /// One batch, one commit.
     fn write(&mut self, batch: &mut Vec<Job>) -> Result<(), Failure> {
-        self.statements.begin.execute([])?;
+        match self.statements.begin.execute([]) {
+            // Somebody else's tool has the database open and locked: nothing was begun, so nothing
+            // is in doubt.
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                for job in batch.drain(..) {
+                    job.refuse(StoreError::unavailable("another program keeps the database locked"));
+                }
+                return Ok(());
+            }
+            begun => begun?,
+        };
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch.drain(..) {
             answers.extend(self.run_job(job)?);
@@ -302,5 +357,33 @@ impl Drop for Death<'_> {
         if std::thread::panicking() {
             self.because("the writer met a bug and stopped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathering_follows_the_load_and_ends_with_it() {
+        let tuning = Tuning::default();
+        let mut load = Load::default();
+        for _ in 0..100 {
+            load.committed(1);
+            assert!(!load.is_high(&tuning), "one at a time is committed at once");
+        }
+        for _ in 0..100 {
+            load.committed(3);
+        }
+        assert!(load.is_high(&tuning), "three while one commit is synced is load");
+        for _ in 0..100 {
+            load.committed(10);
+            assert!(load.is_high(&tuning));
+        }
+        for _ in 0..100 {
+            load.committed(1);
+            load.is_high(&tuning);
+        }
+        assert!(!load.is_high(&tuning), "gathering one is not worth the wait");
     }
 }

@@ -235,3 +235,82 @@ async fn a_copy_of_the_files_at_any_instant_keeps_what_was_answered() {
     assert!(rounds >= 3, "the load was over before it was looked at");
     house.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_write_that_fails_ends_the_store_for_good_and_says_so_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let said = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let hook = Arc::clone(&said);
+    let mut opened = options(folder.path(), START, Tuning::default());
+    opened.fatal = Arc::new(move |reason| hook.lock().push(reason.to_owned()));
+    let (store, _) = SqliteStore::open(opened).expect("opens");
+    let house = House { folder, store: Arc::new(store) };
+    let owner = organization(&*house.store, "acme", PLENTY).await;
+    let key = admitted(&*house.store, text(owner, 1)).await;
+
+    house.database().execute_batch("DROP TABLE usage").expect("breaks the database under the store");
+    let mut counted = text(owner, 2);
+    counted.counts_today = true;
+    assert!(house.store.admit(vec![counted]).await.is_err());
+    for _ in 0..3 {
+        let error = house.store.settle(vec![outcome(owner, key, OutcomeKind::Accepted)]).await.expect_err("it is dead");
+        assert!(error.to_string().contains("usage"), "{error}");
+        assert!(house.store.ready().await.is_err());
+    }
+    house.store.close().await.expect("waits for the writer's end");
+    assert_eq!(said.lock().len(), 1, "the program is told to end, once");
+    let messages: i64 = house.database().query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).expect("counts");
+    assert_eq!(messages, 1, "the failed batch left nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_writes_than_the_queue_holds_are_refused_at_once() {
+    let house = House::tuned(Tuning { queue_max: 4, ..Tuning::default() });
+    let owner = organization(&*house.store, "acme", PLENTY).await;
+    let database = house.database();
+    database.execute_batch("BEGIN IMMEDIATE").expect("keeps the writer waiting");
+    let sends: Vec<_> = (0..20)
+        .map(|number| {
+            let store = Arc::clone(&house.store);
+            #[expect(clippy::disallowed_methods, reason = "a test's own tasks")]
+            tokio::spawn(async move { store.admit(vec![text(owner, number)]).await })
+        })
+        .collect();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let refused = sends.iter().filter(|send| send.is_finished()).count();
+    assert!((8..=16).contains(&refused), "{refused} refused while nothing could be written");
+    database.execute_batch("COMMIT").expect("lets the writer go on");
+    let mut new = 0;
+    for send in sends {
+        match send.await.expect("no panic") {
+            Ok(_) => new += 1,
+            Err(error) => assert!(error.to_string().contains("too many writes"), "{error}"),
+        }
+    }
+    assert_eq!(new + refused, 20);
+    house.assert_sound().await;
+}
+
+#[tokio::test]
+async fn inline_the_same_calls_give_the_same_rows() {
+    let mut histories = Vec::new();
+    for _ in 0..2 {
+        let house = House::tuned(Tuning { inline: true, ..Tuning::default() });
+        let owner = organization(&*house.store, "acme", PLENTY).await;
+        for number in 0..50 {
+            let key = admitted(&*house.store, with_key(text(owner, number % 40), &format!("k{number}"))).await;
+            settle(&*house.store, owner, key, if number % 5 == 0 { OutcomeKind::Unknown } else { OutcomeKind::Accepted }).await;
+        }
+        house.assert_sound().await;
+        let database = house.database();
+        let mut history = database.prepare("SELECT sequence, kind, amount, at FROM journal ORDER BY sequence").expect("reads");
+        let rows: Vec<(i64, String, i64, i64)> = history
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .expect("reads")
+            .collect::<Result<_, _>>()
+            .expect("reads");
+        histories.push(rows);
+    }
+    assert_eq!(histories[0].len(), 1 + 100 + 40);
+    assert_eq!(histories[0], histories[1]);
+}
