@@ -27,6 +27,7 @@ use crate::messages::{
 use crate::organizations::{Created, NewOrganization, Organization, Organizations};
 use crate::rates::{ImportedCard, Rates};
 use crate::templates::{SyncedTemplates, Templates};
+use crate::users::{UserNote, UserStanding, Users};
 use crate::{Answer, BackupReport, Store, StoreError};
 
 /// What goes wrong with one call.
@@ -83,6 +84,8 @@ pub enum Method {
     ImportedCards,
     ReplaceTemplates,
     Templates,
+    User,
+    NoteUser,
     Ready,
     Backup,
     Close,
@@ -357,6 +360,22 @@ impl Templates for FaultyStore {
 
     fn templates(&self) -> Answer<'_, Vec<SyncedTemplates>> {
         self.call(Method::Templates, |inner| inner.templates())
+    }
+}
+
+impl Users for FaultyStore {
+    fn user(&self, organization: OrganizationId, application: ApplicationId, user: Hash16) -> Answer<'_, UserStanding> {
+        self.call(Method::User, move |inner| inner.user(organization, application, user))
+    }
+
+    fn note_user(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        user: Hash16,
+        note: UserNote,
+    ) -> Answer<'_, Option<UserStanding>> {
+        self.call(Method::NoteUser, move |inner| inner.note_user(organization, application, user, note))
     }
 }
 

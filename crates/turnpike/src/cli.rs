@@ -11,7 +11,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{app, backup, doctor, key, ledger, message, org, rates, send, template, wallet};
+use crate::commands::{app, backup, doctor, key, ledger, message, org, rates, send, template, user, wallet};
 
 /// Headings in bold, what is typed in cyan: readable on dark and on light.
 const STYLES: Styles = Styles::styled()
@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Message(message::Args),
     /// Message templates, as Meta has them
     Template(template::Args),
+    /// Users of an application: their windows and opt-outs
+    User(user::Args),
     /// Send one message
     Send(Box<send::Args>),
 
@@ -218,6 +220,9 @@ pub(crate) struct Remote {
     /// File with the operator token of that gateway
     #[arg(long, global = true, value_name = "FILE", requires = "server")]
     pub(crate) operator_token_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for that gateway, beside Mozilla's
+    #[arg(long, global = true, value_name = "FILE", requires = "server")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Configuration file, for a folder on which no gateway runs [default: DIR/turnpike.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -373,6 +378,7 @@ Commands:
   ledger       Prove that the books balance
   message      Messages and their outcomes
   template     Message templates, as Meta has them
+  user         Users of an application: their windows and opt-outs
   send         Send one message
   doctor       Check the gateway and its surroundings
   backup       Copy the database while the gateway runs

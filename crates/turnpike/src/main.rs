@@ -52,6 +52,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Ledger(args) => commands::ledger::run(&args, context),
         Command::Message(args) => commands::message::run(&args, context),
         Command::Template(args) => commands::template::run(&args, context),
+        Command::User(args) => commands::user::run(&args, context),
         Command::Send(args) => commands::send::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
         Command::Backup(args) => commands::backup::run(&args, context),
@@ -67,7 +68,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
 fn serve(args: &ServeArgs, context: &Context) -> Result<(), Failure> {
     let config = config::load(context.data.as_deref(), &args.settings, &context.environment).map_err(|problems| unusable(&problems))?;
     log::begin(&config.log);
-    until_stopped(&config, commands::serve::run(&config, args.adopt_demo))
+    until_stopped(&config, commands::serve::run(&config, args.adopt_demo, context.out.json))
 }
 
 fn demo(args: &DemoArgs, context: &Context) -> Result<(), Failure> {

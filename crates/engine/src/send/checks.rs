@@ -101,6 +101,7 @@ impl Engine {
         let card = app.schedule.at(self.clock.now());
         self.allow_market(caller, country, card.market_of(country))?;
         let (template_category, template_check) = self.check_template(app, &message, endpoint, mode).await?;
+        self.enforce_policy(caller, &message, template_category, recipient_hash).await?;
         let priced_as = PricedAs::of(message.kind(), template_category, message.direct_send_category());
         let price = price(card, &app.terms, country, priced_as).map_err(|fault| {
             tracing::error!(fault = %fault, organization.id = %app.organization.id, "pricing a message");

@@ -12,6 +12,7 @@ mod checks;
 mod identity;
 mod orphans;
 mod owned;
+mod policy;
 mod recall;
 pub mod request;
 pub mod stored;

@@ -10,7 +10,10 @@ use turnpike_domain::time::UnixMs;
 use super::open::OpenError;
 
 /// Every migration, oldest first; its number is its place, from 1. Only ever appended to.
-const MIGRATIONS: &[Migration] = &[Migration { name: "foundation", sql: include_str!("../../migrations/sqlite/0001_foundation.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "foundation", sql: include_str!("../../migrations/sqlite/0001_foundation.sql") },
+    Migration { name: "users", sql: include_str!("../../migrations/sqlite/0002_users.sql") },
+];
 
 /// One step of the schema.
 struct Migration {

@@ -27,6 +27,7 @@ mod recover;
 mod reply;
 mod statements;
 mod templates;
+mod users;
 mod verify;
 mod writer;
 

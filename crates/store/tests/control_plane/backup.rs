@@ -272,8 +272,9 @@ async fn a_backup_of_a_newer_program_is_refused() {
     let refused = tried.refused();
     assert!(matches!(refused, RestoreError::Newer { found: 99, .. }), "{refused}");
     let path = tried.backup.join(MANIFEST_FILE);
-    let said = fs::read_to_string(&path).expect("read").replace("\"schemaVersion\":1", "\"schemaVersion\":77");
-    fs::write(&path, said).expect("written");
+    let mut said: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("a manifest");
+    said["schemaVersion"] = 77.into();
+    fs::write(&path, said.to_string()).expect("written");
     let refused = tried.refused();
     assert!(matches!(refused, RestoreError::Newer { found: 77, .. }), "{refused}");
     assert!(!tried.target.join(DATABASE_FILE).exists());

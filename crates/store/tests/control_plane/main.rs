@@ -8,3 +8,4 @@ mod backup;
 mod isolation;
 mod records;
 mod story;
+mod users;

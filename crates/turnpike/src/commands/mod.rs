@@ -15,4 +15,5 @@ pub(crate) mod rates;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod template;
+pub(crate) mod user;
 pub(crate) mod wallet;

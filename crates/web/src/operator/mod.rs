@@ -13,6 +13,7 @@ mod organizations;
 mod rates;
 mod system;
 mod templates;
+mod users;
 
 use std::sync::Arc;
 
@@ -101,6 +102,8 @@ impl Operator {
             .route("/applications/{app}/api-keys", get(keys::list).post(keys::create))
             .route("/applications/{app}/templates", get(templates::list))
             .route("/applications/{app}/templates/sync", post(templates::sync))
+            .route("/applications/{app}/users/show", post(users::show))
+            .route("/applications/{app}/users/note", post(users::note))
             .route("/api-keys/{id}", delete(keys::revoke))
             .route("/api-keys/{id}/rotate", post(keys::rotate))
             .route("/rates", get(rates::show).post(rates::import))

@@ -1,0 +1,82 @@
+//! `turnpike user`: what is known of an application's users, where the window or opt-outs are enforced.
+
+use clap::{Args as ClapArgs, Subcommand};
+use serde_json::{Value, json};
+
+use super::context::{Context, time, yes_no};
+use super::key::OfApp;
+use super::org::put;
+use crate::cli::Remote;
+use crate::client::Ask;
+use crate::failure::Failure;
+
+/// Users of an application: their windows and opt-outs.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Only an application or key with --enforce-window looks at this: free-form messages to users without
+an open window are then refused (POL_001), and marketing to users who opted out (POL_002).
+
+Examples:
+  turnpike user wrote 905321234567
+  turnpike user opt-out 905321234567
+  turnpike user show 905321234567")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what is known of a user
+    Show(Which),
+    /// Note that a user wrote: his window is open for 24 hours from then
+    Wrote {
+        #[command(flatten)]
+        which: Which,
+        /// When, such as 2026-10-01T12:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+    },
+    /// Note that a user stopped marketing
+    OptOut(Which),
+    /// Note that a user wants marketing again
+    OptIn(Which),
+}
+
+#[derive(Debug, ClapArgs)]
+struct Which {
+    /// Phone number with country code, or user id
+    user: String,
+    #[command(flatten)]
+    app: OfApp,
+}
+
+/// Does it.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let (which, path, body) = match &args.command {
+        Command::Show(which) => (which, "show", json!({"user": which.user})),
+        Command::Wrote { which, at } => {
+            let mut body = json!({"user": which.user, "note": "wrote"});
+            put(&mut body, "at", at.as_deref());
+            (which, "note", body)
+        }
+        Command::OptOut(which) => (which, "note", json!({"user": which.user, "note": "opt-out"})),
+        Command::OptIn(which) => (which, "note", json!({"user": which.user, "note": "opt-in"})),
+    };
+    let ask = Ask::post(&["applications", which.app.segment(), "users", path], &body);
+    let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
+    show(context, &answer.data);
+    Ok(())
+}
+
+fn show(context: &Context, user: &Value) {
+    let when = |at: &Value| if at.is_null() { "not known".to_owned() } else { time(at) };
+    let opted_out = if user["optedOutAt"].is_null() { "no".to_owned() } else { format!("since {}", time(&user["optedOutAt"])) };
+    context.out.record(&[
+        ("Last wrote", when(&user["lastWroteAt"]).into()),
+        ("Window open", yes_no(&user["windowOpen"]).into()),
+        ("Opted out", opted_out.into()),
+    ]);
+}

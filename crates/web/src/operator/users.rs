@@ -1,0 +1,99 @@
+//! Users of an application: when one last wrote, whether one stopped marketing. A number travels in
+//! a body, never in a path that somebody logs.
+
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+use turnpike_domain::message::{Bsuid, PhoneNumber};
+use turnpike_domain::time::UnixMs;
+use turnpike_engine::control::ControlFault;
+use turnpike_store::users::{UserNote, UserStanding};
+
+use super::Operator;
+use super::answer::{Actor, Body, Data, Fault};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhichUser {
+    user: String,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Learnt {
+    Wrote,
+    OptOut,
+    OptIn,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Note {
+    user: String,
+    note: Learnt,
+    /// An RFC 3339 instant; now where none is given.
+    at: Option<String>,
+}
+
+/// A user as operators see him: what is known, not who he is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserView {
+    last_wrote_at: Option<String>,
+    window_open: bool,
+    opted_out_at: Option<String>,
+}
+
+/// How long a user's message keeps the window open (meta-cloud-api §10).
+const WINDOW_MS: i64 = 24 * 3_600_000;
+
+pub(super) async fn show(
+    State(operator): State<Operator>,
+    Path(app): Path<String>,
+    Body(which): Body<WhichUser>,
+) -> Result<Data<UserView>, Fault> {
+    let app = operator.application(&app)?;
+    let known = operator.engine.user(&app, recipient(&which.user)?).await?;
+    Ok(Data(view(known, operator.engine.clock().now())))
+}
+
+pub(super) async fn note(
+    State(operator): State<Operator>,
+    actor: Actor,
+    Path(app): Path<String>,
+    Body(body): Body<Note>,
+) -> Result<Data<UserView>, Fault> {
+    let app = operator.application(&app)?;
+    let now = operator.engine.clock().now();
+    let at = match &body.at {
+        Some(text) => UnixMs::parse(text).ok_or_else(|| ControlFault::field("at", "must be an instant such as 2026-10-01T00:00:00Z"))?,
+        None => now,
+    };
+    if at > now {
+        return Err(ControlFault::field("at", "must not lie in the future").into());
+    }
+    let note = match body.note {
+        Learnt::Wrote => UserNote::Wrote(at),
+        Learnt::OptOut => UserNote::OptedOut(at),
+        Learnt::OptIn => UserNote::OptedIn,
+    };
+    let known = operator.engine.note_user(&app, recipient(&body.user)?, note).await?;
+    tracing::info!(actor = actor.name(), application.id = %app.row.app_id, "noted something of a user");
+    Ok(Data(view(known, now)))
+}
+
+fn view(known: UserStanding, now: UnixMs) -> UserView {
+    UserView {
+        last_wrote_at: known.last_wrote_at.map(UnixMs::to_rfc3339),
+        window_open: known.last_wrote_at.is_some_and(|at| at.plus_ms(WINDOW_MS) > now),
+        opted_out_at: known.opted_out_at.map(UnixMs::to_rfc3339),
+    }
+}
+
+/// Digits or BSUID, as a send would name him.
+fn recipient(text: &str) -> Result<&str, ControlFault> {
+    let text = text.trim_start_matches('+');
+    if PhoneNumber::parse(text).is_none() && Bsuid::parse(text).is_none() {
+        return Err(ControlFault::field("user", "must be 7 to 15 digits with country code, or a user id such as US.13491208655302741918"));
+    }
+    Ok(text)
+}
