@@ -16,7 +16,7 @@ use turnpike_engine::secret::Secret;
 use turnpike_store::sqlite::OpenError;
 
 use crate::cli::{Remote, SettingArgs};
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Environment, Log};
 use crate::failure::Failure;
 
 /// Where the operator's routes begin.
@@ -118,7 +118,7 @@ pub(crate) struct Gateway {
 }
 
 enum Way {
-    Network { url: url::Url, token: Option<Secret> },
+    Network { url: url::Url, token: Option<Secret>, ca_file: Option<PathBuf> },
     Socket(PathBuf),
     Folder(Box<Config>),
 }
@@ -133,7 +133,11 @@ impl Gateway {
         let user = environment.user().to_owned();
         if let Some(url) = &remote.server {
             let token = operator_token(remote, environment)?;
-            return Ok(Gateway { way: Way::Network { url: wire::parse_server(url)?, token }, user, runtime });
+            return Ok(Gateway {
+                way: Way::Network { url: wire::parse_server(url)?, token, ca_file: remote.ca_file.clone() },
+                user,
+                runtime,
+            });
         }
         let folder =
             config::data_folder(data, remote.config.as_deref(), environment).map_err(|problems| Failure::Usage(problems.to_string()))?;
@@ -143,6 +147,8 @@ impl Gateway {
         }
         let flags = SettingArgs { config: remote.config.clone(), ..SettingArgs::default() };
         let config = config::load(data, &flags, environment).map_err(|problems| Failure::Usage(problems.to_string()))?;
+        // What opening the folder finds is for the operator's eyes: there is no other log.
+        crate::log::begin(&Log { format: config.log.format, level: "warn".to_owned() });
         Ok(Gateway { way: Way::Folder(Box::new(config)), user, runtime })
     }
 
@@ -165,9 +171,9 @@ impl Gateway {
         let of_operator = ask.key.is_none();
         let answered = self.runtime.block_on(async {
             match &self.way {
-                Way::Network { url, token } => {
+                Way::Network { url, token, ca_file } => {
                     let request = ask.into_request(&self.user, token.as_ref())?;
-                    wire::over_network(url, request).await
+                    wire::over_network(url, ca_file.as_deref(), request).await
                 }
                 Way::Socket(path) => wire::over_socket(path, ask.into_request(&self.user, None)?).await,
                 Way::Folder(config) => in_process(config, ask.into_request(&self.user, None)?).await,

@@ -55,7 +55,7 @@ pub(super) async fn over_socket(socket: &Path, mut request: Request<Bytes>) -> R
 }
 
 /// Asks a gateway elsewhere.
-pub(super) async fn over_network(url: &Url, mut request: Request<Bytes>) -> Result<Response<Bytes>, Failure> {
+pub(super) async fn over_network(url: &Url, ca_file: Option<&Path>, mut request: Request<Bytes>) -> Result<Response<Bytes>, Failure> {
     let place = url.origin().ascii_serialization();
     let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -70,11 +70,15 @@ pub(super) async fn over_network(url: &Url, mut request: Request<Bytes>) -> Resu
         return exchange(stream, request, &place).await;
     }
     let name = rustls::pki_types::ServerName::try_from(bare.to_owned()).map_err(|_| Failure::Usage(format!("{bare} is no host name")))?;
-    let config = tls::client_config().map_err(|problem| Failure::Unreachable(format!("{problem:#}")))?;
+    let config = tls::client_config(ca_file).map_err(|problem| Failure::Usage(format!("{problem:#}")))?;
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, tokio_rustls::TlsConnector::from(config).connect(name, stream))
         .await
         .map_err(|_| Failure::Unreachable(format!("{place} does not speak TLS with us")))?
-        .map_err(|problem| Failure::Unreachable(format!("{place} is not trusted: {problem}")))?;
+        .map_err(|problem| {
+            Failure::Unreachable(format!(
+                "no trusted connection to {place}: {problem}. With a certificate of your own, name its authority with --ca-file"
+            ))
+        })?;
     exchange(stream, request, &place).await
 }
 

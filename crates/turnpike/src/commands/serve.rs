@@ -1,5 +1,6 @@
 //! `turnpike serve`: a gateway until it is told to stop.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::bail;
@@ -9,8 +10,8 @@ use super::demo;
 use crate::config::Config;
 use crate::wire;
 
-/// Serves until SIGTERM or SIGINT, then drains.
-pub(crate) async fn run(config: &Config, adopt_demo: bool) -> anyhow::Result<()> {
+/// Serves until SIGTERM or SIGINT, then drains. With `json`, one line on stdout says where, once ready.
+pub(crate) async fn run(config: &Config, adopt_demo: bool, json: bool) -> anyhow::Result<()> {
     leave_demo(&config.data, adopt_demo)?;
     let running = wire::start(config, config.sandbox.then(|| simulator(config))).await?;
     for warning in &config.warnings {
@@ -18,6 +19,11 @@ pub(crate) async fn run(config: &Config, adopt_demo: bool) -> anyhow::Result<()>
     }
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     tracing::info!(address = %running.address, data = %config.data.display(), graph = %config.settings.graph_url, "serving on {scheme}://{}", running.address);
+    if json {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", serde_json::json!({"address": format!("{scheme}://{}", running.address)}))?;
+        out.flush()?;
+    }
     until_told_to_stop().await?;
     tracing::info!("told to stop: taking no new sends, letting those under way end");
     running.stop().await;

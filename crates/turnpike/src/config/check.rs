@@ -56,9 +56,8 @@ impl Checking<'_> {
     fn front_door(&mut self) {
         let config = self.config;
         let everybody = !config.listen.ip().to_canonical().is_loopback();
-        let behind_proxy = self.overlay.get("behind_proxy").is_some_and(|given| given.text == "true");
         let tls_meant = ["tls.cert", "tls.key"].iter().any(|key| self.overlay.get(key).is_some());
-        if everybody && !tls_meant && !behind_proxy {
+        if everybody && !tls_meant && !config.behind_proxy {
             let listen = config.listen;
             self.refuse(
                 "listen",
@@ -67,7 +66,7 @@ impl Checking<'_> {
                 ),
             );
         }
-        if behind_proxy && config.trusted_proxies.is_empty() {
+        if config.behind_proxy && config.trusted_proxies.is_empty() {
             self.refuse(
                 "behind_proxy",
                 "`behind_proxy` needs `trusted_proxies`, the proxy's address: without it every caller looks like the proxy, in limits, in allowed addresses of keys, and to /metrics",

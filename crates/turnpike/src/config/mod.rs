@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Certificate and key, where we speak TLS ourselves; `tls::server_config` reads them.
     pub(crate) tls: Option<TlsFiles>,
+    /// Whether callers reach us only through a proxy that speaks TLS with them.
+    pub(crate) behind_proxy: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub(crate) trusted_proxies: Vec<Network>,
     /// Threads of the runtime; one per processor where `None`.

@@ -1,6 +1,7 @@
 //! Which value of each setting wins: flag, then environment, then file, then default.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
@@ -100,7 +101,7 @@ impl Overlay {
         let path = named.clone().unwrap_or_else(|| folder.unwrap_or_else(|| DEFAULT_DATA.into()).join(FILE_NAME));
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return,
+            Err(error) if named.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return,
             Err(error) => {
                 return self.problems.refused("", format!("the configuration file {} cannot be read: {error}", path.display()));
             }

@@ -30,6 +30,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
     let config = Config {
         listen: read.parse("listen", "an address and port such as 127.0.0.1:8080 or [::]:443", SocketAddr::from(([127, 0, 0, 1], 8080))),
         tls: read.tls(),
+        behind_proxy: read.flag("behind_proxy"),
         trusted_proxies: read.networks(),
         workers: read.optional_count("workers", 1, 1_024),
         master_key: read.master_key(&data),

@@ -26,12 +26,17 @@ pub(crate) fn server_config(files: &TlsFiles) -> anyhow::Result<Arc<rustls::Serv
     Ok(Arc::new(config))
 }
 
-/// What a client trusts: Mozilla's roots.
+/// What a client trusts: Mozilla's roots, and those of a PEM file.
 ///
 /// # Errors
-/// When TLS cannot be set up.
-pub(crate) fn client_config() -> anyhow::Result<Arc<rustls::ClientConfig>> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+/// When the file cannot be used.
+pub(crate) fn client_config(more: Option<&Path>) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = more {
+        for certificate in certificates(path)? {
+            roots.add(certificate).with_context(|| format!("a certificate in {} cannot be used", path.display()))?;
+        }
+    }
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .context("setting up TLS")?
