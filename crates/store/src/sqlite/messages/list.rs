@@ -7,7 +7,7 @@ use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{UnixMs, UtcDay};
 
-use super::record::{self, RECORD};
+use super::record::{self, COLUMNS, JOINS};
 use crate::messages::{DayUsage, Hash16, MessageFilter, MessageRecord, RecentSend};
 use crate::sqlite::failure::{Failure, corrupt};
 use crate::sqlite::hash_index::HashIndex;
@@ -37,20 +37,24 @@ pub(in crate::sqlite) fn one(
 
 /// Messages of an organization, newest first.
 pub(in crate::sqlite) fn page(connection: &Connection, cipher: &MessageCipher, page: &Page) -> Result<Vec<MessageRecord>, Failure> {
-    // The unresolved are few and have a table of their own; the rest is read backwards by key.
-    let (source, state) = match page.filter {
-        MessageFilter::Any => ("", ""),
-        MessageFilter::InFlight => ("", "AND o.message IS NULL"),
-        MessageFilter::Unknown => ("JOIN open_unknowns u ON u.message = m.key", ""),
-        MessageFilter::Accepted => ("", "AND (o.kind = 1 OR r.resolution IN (1, 2))"),
-        MessageFilter::Refused => ("", "AND (o.kind IN (2, 3, 4) OR r.resolution = 3)"),
-        MessageFilter::PresumedNotSent => ("", "AND r.resolution = 4"),
+    // The rare ones are found from the small table that names them (CROSS JOIN keeps that order),
+    // the rest by reading messages backwards.
+    let (source, key, state) = match page.filter {
+        MessageFilter::Any => ("messages m", "m.key", ""),
+        MessageFilter::InFlight => {
+            ("messages m", "m.key", "AND o.message IS NULL AND m.key > coalesce((SELECT value FROM marks WHERE name = 'settled'), 0)")
+        }
+        MessageFilter::Unknown => ("open_unknowns u CROSS JOIN messages m ON m.key = u.message", "u.message", ""),
+        MessageFilter::Accepted => ("messages m", "m.key", "AND (o.kind = 1 OR r.resolution IN (1, 2))"),
+        MessageFilter::Refused => ("messages m", "m.key", "AND (o.kind IN (2, 3, 4) OR r.resolution = 3)"),
+        MessageFilter::PresumedNotSent => ("resolutions d CROSS JOIN messages m ON m.key = d.message", "d.message", "AND d.resolution = 4"),
     };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {RECORD}
-         {source}
-         WHERE m.key < ?1 AND m.organization = ?2 AND (?3 IS NULL OR m.application = ?3) {state}
-         ORDER BY m.key DESC
+        "SELECT {COLUMNS}
+         FROM {source}
+         {JOINS}
+         WHERE {key} < ?1 AND m.organization = ?2 AND (?3 IS NULL OR m.application = ?3) {state}
+         ORDER BY {key} DESC
          LIMIT ?4"
     ))?;
     let before = page.before.map_or(i64::MAX, |key| key.0);

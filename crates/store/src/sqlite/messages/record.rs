@@ -43,20 +43,22 @@ pub(in crate::sqlite) fn standing(connection: &Connection, key: MessageKey) -> R
     }))
 }
 
-/// The columns that [`from_row`] reads, in its order.
-pub(super) const RECORD: &str = "
+/// The columns that [`from_row`] reads, in its order, of `messages m` and [`JOINS`].
+pub(super) const COLUMNS: &str = "
     m.key, m.organization, m.application, m.api_key, m.at, m.mode, m.kind, m.endpoint,
     p.market, p.category, p.card, p.meta_billing, m.base, m.meta, p.meta_reported, m.salt, m.fingerprint, m.idempotency,
     o.kind, o.at, o.meta_code, o.base_captured, o.base_released, o.meta_released,
-    r.resolution, r.evidence, r.reason, r.at, r.base_captured, r.base_released, r.meta_released
-  FROM messages m
+    r.resolution, r.evidence, r.reason, r.at, r.base_captured, r.base_released, r.meta_released";
+
+/// What else a message's row is joined with, each by its primary key.
+pub(super) const JOINS: &str = "
   JOIN pinned_prices p ON p.id = m.price
   LEFT JOIN outcomes o ON o.message = m.key
   LEFT JOIN resolutions r ON r.message = m.key";
 
 /// A message without its sealed parts.
 pub(super) fn read(connection: &Connection, key: MessageKey) -> Result<Option<MessageRecord>, Failure> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {RECORD} WHERE m.key = ?1"))?;
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM messages m {JOINS} WHERE m.key = ?1"))?;
     let mut rows = statement.query([key.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     from_row(connection, row, None).map(Some)
@@ -64,7 +66,7 @@ pub(super) fn read(connection: &Connection, key: MessageKey) -> Result<Option<Me
 
 /// A message, whole.
 pub(super) fn read_whole(connection: &Connection, cipher: &MessageCipher, key: MessageKey) -> Result<Option<MessageRecord>, Failure> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {RECORD} WHERE m.key = ?1"))?;
+    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM messages m {JOINS} WHERE m.key = ?1"))?;
     let mut rows = statement.query([key.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     from_row(connection, row, Some(cipher)).map(Some)
