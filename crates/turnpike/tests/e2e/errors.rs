@@ -225,6 +225,8 @@ async fn a_barred_number_is_paused_and_says_why() {
     let house = House::open(Plan::default()).await;
     assert_eq!(house.send(&text("15550101131031")).await.status, 403);
     let posts = house.posts().await.len();
+    // The pause is remembered beside the answer, not before it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let paused = house.send(&text(&recipient(1))).await;
     expect(&paused, 403, "GW_001");
     assert_eq!(paused.param("code"), 131_031);
@@ -290,9 +292,10 @@ async fn no_way_to_meta_no_answer_and_no_room_are_told_apart() {
     // No room.
     house.kill_gateway();
     house.reopen_gateway_with(&["limits.sends_in_flight=1"]);
-    let (first, second) = tokio::join!(house.send(&text("1555010200300")), async {
+    let (slow, quick) = (text("1555010200300"), text(&recipient(1)));
+    let (first, second) = tokio::join!(house.send(&slow), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        house.send(&text(&recipient(1))).await
+        house.send(&quick).await
     });
     assert_eq!(first.status, 200, "{}", first.summary());
     expect(&second, 503, "GW_004");
