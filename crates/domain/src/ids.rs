@@ -96,6 +96,15 @@ impl MessageCipher {
         }
     }
 
+    /// A number by which ciphers of different secrets are told apart, and that tells nothing of them:
+    /// kept beside what was made with a cipher, so that a start with another one is noticed.
+    #[must_use]
+    pub fn mark(&self) -> i64 {
+        let hash = blake3::keyed_hash(&self.id_key, b"turnpike mark of a cipher v1");
+        let first: [u8; 8] = hash.as_bytes()[..8].try_into().unwrap_or_default();
+        i64::from_be_bytes(first)
+    }
+
     /// The public id of the message `key`, admitted `at`.
     #[must_use]
     pub fn message_id(&self, at: UnixMs, key: MessageKey) -> MessageId {
@@ -205,6 +214,12 @@ mod tests {
         let (one, two) = (cipher().message_id(at, MessageKey(1)), cipher().message_id(at, MessageKey(2)));
         let differing = one.0.as_bytes().iter().zip(two.0.as_bytes()).filter(|(a, b)| a != b).count();
         assert!(differing >= 6, "{one} {two}");
+    }
+
+    #[test]
+    fn ciphers_of_different_secrets_have_different_marks() {
+        assert_eq!(cipher().mark(), cipher().mark());
+        assert_ne!(cipher().mark(), MessageCipher::new(&[8; 32]).mark());
     }
 
     #[test]

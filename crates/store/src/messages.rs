@@ -218,9 +218,9 @@ pub struct MessageRecord {
     pub card: String,
     /// Who pays Meta.
     pub meta_billing: MetaBilling,
-    /// Held on the base leg at admission.
+    /// Base fee at admission. What a fake is priced at, too, though its legs hold nothing.
     pub base: Micros,
-    /// Held on the Meta leg at admission.
+    /// Meta's fee at admission, likewise.
     pub meta: Micros,
     /// Meta's fee as reported.
     pub meta_reported: Micros,

@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Salts that are remembered for one application. What is beyond is found by the next start, as
 /// unknown: a store that fails so often has been restarted by then.
 const SALTS_MAX: usize = 10_000;
-/// An orphan is among the newest messages of its application, since it was looked for at once.
+/// An orphan is among the newest messages in flight, since it is looked for at once.
 const NEWEST: u32 = 1_000;
 
 impl Engine {
@@ -59,19 +59,16 @@ impl Engine {
         }
     }
 
-    /// Settles as not sent what was admitted after all. What is not among the newest messages was
-    /// never admitted.
+    /// Settles as not sent what was admitted after all. What is not in flight was never
+    /// admitted.
     async fn find_orphans(&self) -> Result<(), StoreError> {
         let applications: Vec<_> = self.orphans.waiting.lock().keys().copied().collect();
         for (organization, application) in applications {
             // Those that come while the store answers wait for the next look.
             let asked: HashSet<[u8; 12]> = self.orphans.waiting.lock().get(&(organization, application)).cloned().unwrap_or_default();
-            let newest = self.store.list_messages(organization, Some(application), MessageFilter::Any, None, NEWEST).await?;
-            let outcomes: Vec<Outcome> = newest
-                .iter()
-                .filter(|record| record.outcome.is_none() && asked.contains(&record.token_salt))
-                .map(|record| self.never_sent(record))
-                .collect();
+            let newest = self.store.list_messages(organization, Some(application), MessageFilter::InFlight, None, NEWEST).await?;
+            let outcomes: Vec<Outcome> =
+                newest.iter().filter(|record| asked.contains(&record.token_salt)).map(|record| self.never_sent(record)).collect();
             if !outcomes.is_empty() {
                 tracing::warn!(messages = outcomes.len(), "admitted though their callers were told otherwise: released, nothing was sent");
                 self.store.settle(outcomes).await?;

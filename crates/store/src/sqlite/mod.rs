@@ -152,6 +152,7 @@ impl SqliteStore {
         let file = folder.join(DATABASE_FILE);
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
+        recover::recognise(&connection, &cipher)?;
         let recover::Recovered { memory, idempotency, wamids, recovery } =
             recover::recover(&mut connection, &tuning, now).map_err(OpenError::from)?;
 

@@ -52,6 +52,12 @@ pub enum OpenError {
         /// Its name.
         name: &'static str,
     },
+    /// The secret that the database was made with is another.
+    #[error(
+        "the master key is not the one that this database was made with: message ids would not be found and nothing that it \
+         sealed would open; start with the master key that belongs to it"
+    )]
+    OtherKey,
     /// The file is a SQLite database of something else.
     #[error("{file} is a database of another program")]
     NotOurs {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use turnpike_domain::ids::{ApplicationId, MessageKey};
+use turnpike_domain::ids::{ApplicationId, MessageCipher, MessageKey};
 use turnpike_domain::ledger::OutcomeKind;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
@@ -14,8 +14,10 @@ use super::failure::{Failure, corrupt};
 use super::hash_index::{self, HashIndex};
 use super::memory::Memory;
 use super::messages::KEY_KEPT_MS;
+use super::open::OpenError;
 use super::{Recovery, Tuning};
 use crate::messages::Hash16;
+use crate::planted::{self, Bug};
 
 /// Beyond a key's day, how long its segment is kept: longer than any send is in flight.
 const SEGMENT_MARGIN_MS: i64 = 3_600_000;
@@ -26,6 +28,20 @@ pub(super) struct Recovered {
     pub(super) idempotency: Arc<HashIndex>,
     pub(super) wamids: Arc<HashIndex>,
     pub(super) recovery: Recovery,
+}
+
+/// Refuses a cipher that is not the database's own, before anything is written with it. The first
+/// start leaves its mark.
+pub(super) fn recognise(connection: &Connection, cipher: &MessageCipher) -> Result<(), OpenError> {
+    let known: Option<i64> = connection.query_row("SELECT value FROM marks WHERE name = 'cipher'", [], |row| row.get(0)).optional()?;
+    match known {
+        Some(known) if known != cipher.mark() => Err(OpenError::OtherKey),
+        Some(_) => Ok(()),
+        None => {
+            connection.execute("INSERT INTO marks (name, value) VALUES ('cipher', ?1)", [cipher.mark()])?;
+            Ok(())
+        }
+    }
 }
 
 /// Recovers.
@@ -73,7 +89,7 @@ fn settle_the_abandoned(connection: &mut Connection, now: UnixMs) -> Result<Reco
         )?;
         let mut open = step.prepare("INSERT INTO open_unknowns (message) VALUES (?1)")?;
         for (key, mode) in abandoned {
-            if Mode::from_number(mode) == Some(Mode::Fake) {
+            if Mode::from_number(mode) == Some(Mode::Fake) || planted::is(Bug::ReleaseAtRestart) {
                 settle.execute(params![key, now.0, OutcomeKind::NotSent as i64])?;
                 recovery.fakes += 1;
             } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use turnpike_domain::ids::ApplicationId;
+use turnpike_domain::ids::{ApplicationId, MessageCipher};
 use turnpike_domain::ledger::{LegState, OutcomeKind, Resolution};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
@@ -313,4 +313,22 @@ async fn inline_the_same_calls_give_the_same_rows() {
     }
     assert_eq!(histories[0].len(), 1 + 100 + 40);
     assert_eq!(histories[0], histories[1]);
+}
+
+#[tokio::test]
+async fn a_start_with_another_master_key_is_refused_before_anything_is_written() {
+    let house = House::new();
+    let owner = organization(&*house.store, "acme", PLENTY).await;
+    let key = admitted(&*house.store, text(owner, 1)).await;
+    let House { folder, store } = house;
+    drop(store);
+    let mut other = options(folder.path(), START.plus_ms(60_000), Tuning::default());
+    other.cipher = MessageCipher::new(&[10; 32]);
+    let refused = SqliteStore::open(other).map(|_| ()).expect_err("ids made with the first key would not be found");
+    assert!(matches!(refused, OpenError::OtherKey), "{refused}");
+    assert!(refused.to_string().contains("master key"), "{refused}");
+    // Nothing was settled by the wrong start: the right one finds what was in flight.
+    let (store, recovery) = open(folder.path(), START.plus_ms(60_000), Tuning::default());
+    assert_eq!(recovery.unknown, 1);
+    assert!(store.message(owner, key).await.expect("reads").is_some());
 }

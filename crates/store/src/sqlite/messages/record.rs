@@ -48,7 +48,7 @@ pub(super) const COLUMNS: &str = "
     m.key, m.organization, m.application, m.api_key, m.at, m.mode, m.kind, m.endpoint,
     p.market, p.category, p.card, p.meta_billing, m.base, m.meta, p.meta_reported, m.salt, m.fingerprint, m.idempotency,
     o.kind, o.at, o.meta_code, o.base_captured, o.base_released, o.meta_released,
-    r.resolution, r.evidence, r.reason, r.at, r.base_captured, r.base_released, r.meta_released";
+    r.resolution, r.evidence, r.reason, r.at, r.base_captured, r.base_released, r.meta_released, p.base, p.meta";
 
 /// What else a message's row is joined with, each by its primary key.
 pub(super) const JOINS: &str = "
@@ -77,7 +77,7 @@ pub(super) fn read_whole(connection: &Connection, cipher: &MessageCipher, key: M
 pub(super) fn from_row(connection: &Connection, row: &Row<'_>, cipher: Option<&MessageCipher>) -> Result<MessageRecord, Failure> {
     let key = MessageKey(row.get(0)?);
     let admitted_at = UnixMs(row.get(4)?);
-    let (base, meta) = (Micros(row.get(12)?), Micros(row.get(13)?));
+    let (held_base, held_meta) = (Micros(row.get(12)?), Micros(row.get(13)?));
     let mode = Mode::from_number(row.get(5)?).ok_or_else(|| corrupt("messages", "mode", key))?;
     let outcome = match row.get::<_, Option<i64>>(18)? {
         Some(kind) => Some((OutcomeKind::from_number(kind).ok_or_else(|| corrupt("outcomes", "kind", key))?, UnixMs(row.get(19)?))),
@@ -93,8 +93,8 @@ pub(super) fn from_row(connection: &Connection, row: &Row<'_>, cipher: Option<&M
         None => None,
     };
     let moved = |column: usize| row.get::<_, Option<i64>>(column).map(|amount| amount.unwrap_or(0));
-    let mut base_leg = held_leg(base, moved(21)? + moved(28)?, moved(22)? + moved(29)?);
-    let mut meta_leg = held_leg(meta, 0, moved(23)? + moved(30)?);
+    let mut base_leg = held_leg(held_base, moved(21)? + moved(28)?, moved(22)? + moved(29)?);
+    let mut meta_leg = held_leg(held_meta, 0, moved(23)? + moved(30)?);
     let movements = movements(connection, key)?;
     for later in &movements {
         let leg = if later.leg == Leg::Base { &mut base_leg } else { &mut meta_leg };
@@ -118,8 +118,8 @@ pub(super) fn from_row(connection: &Connection, row: &Row<'_>, cipher: Option<&M
         category: Category::from_number(row.get(9)?).ok_or_else(|| corrupt("pinned_prices", "category", key))?,
         card: row.get(10)?,
         meta_billing: MetaBilling::from_number(row.get(11)?).ok_or_else(|| corrupt("pinned_prices", "meta_billing", key))?,
-        base,
-        meta,
+        base: Micros(row.get(31)?),
+        meta: Micros(row.get(32)?),
         meta_reported: Micros(row.get(14)?),
         base_leg,
         meta_leg,
