@@ -241,6 +241,8 @@ fn with_several_organizations_the_one_that_is_meant_must_be_named() {
     desk.ok("org create Bravo");
     desk.fails("wallet top-up --amount 1.00", 2, "--org");
     assert!(desk.ok("wallet top-up --amount 1.00 --org Bravo").contains("Bravo now has 1.00 USD"));
+    desk.fails("key create", 2, "--app APP_ID");
+    desk.fails("rates price 905321234567 marketing", 2, "--app APP_ID");
     assert!(desk.ok("key create --app shop").contains("shop"));
 }
 

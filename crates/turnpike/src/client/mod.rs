@@ -169,6 +169,7 @@ impl Gateway {
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&self, ask: Ask) -> Result<Answer, Failure> {
         let of_operator = ask.key.is_none();
+        let of_application = ask.path.starts_with("/api/v1/operator/applications/-") || ask.path.ends_with("/rates/price");
         let answered = self.runtime.block_on(async {
             match &self.way {
                 Way::Network { url, token, ca_file } => {
@@ -179,7 +180,14 @@ impl Gateway {
                 Way::Folder(config) => in_process(config, ask.into_request(&self.user, None)?).await,
             }
         })?;
-        read_answer(answered, of_operator && matches!(self.way, Way::Network { .. }))
+        read_answer(answered, of_operator && matches!(self.way, Way::Network { .. })).map_err(|failure| match failure {
+            // An application is named by itself, whatever its organization.
+            Failure::Answered { errors, .. } if of_application && errors["params"]["fields"][0]["path"] == "org" => Failure::Usage(
+                "there are several organizations, so say which application is meant: --app APP_ID (turnpike app list shows them)"
+                    .to_owned(),
+            ),
+            other => other,
+        })
     }
 }
 
