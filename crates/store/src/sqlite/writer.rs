@@ -229,6 +229,10 @@ impl Writer<'_> {
         self.idempotency.work_a_slice(self.connection, admitted_to, self.memory.newest_at)?;
         self.wamids.work_a_slice(self.connection, self.memory.settled_to(), self.memory.newest_at)?;
 
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is(crate::planted::Bug::AnswerBeforeCommit) {
+            answers.drain(..).for_each(|answer: Withheld| answer.release(&reply::pretended()));
+        }
         let committed = reply::commit(self.connection)?;
         self.idempotency.committed();
         self.wamids.committed();

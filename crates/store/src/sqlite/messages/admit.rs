@@ -7,6 +7,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::{DAY_MS, UnixMs};
 
 use crate::messages::{Admission, Admit, Hash16, PinnedPrice};
+use crate::planted::{self, Bug};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::memory::{InFlight, PRICES_MAX, PriceKey};
 use crate::sqlite::writer::Writer;
@@ -32,7 +33,7 @@ impl Writer<'_> {
         // A fake is priced and looks at the live wallet, and takes nothing from it.
         let wallet = (new.organization, if new.mode == Mode::Fake { Mode::Live } else { new.mode });
         let Some(balance) = self.wallet(wallet)? else { return Ok(Admission::NoWallet) };
-        let available = balance.available();
+        let available = if planted::is(Bug::HoldsNotCounted) { balance.posted } else { balance.available() };
         let covered = new.price.base.checked_add(new.price.meta).is_some_and(|cost| cost <= available);
         if !covered {
             return Ok(Admission::InsufficientFunds { available });
@@ -70,7 +71,7 @@ impl Writer<'_> {
             used.0 += 1;
             used.1 += base.0 + meta.0;
         }
-        if let Some(hash) = new.idempotency {
+        if let Some(hash) = new.idempotency.filter(|_| !planted::is(Bug::KeyClaimedLate)) {
             self.idempotency.add(hash, key, new.at);
         }
         let admitted = InFlight {
@@ -104,7 +105,7 @@ impl Writer<'_> {
         let Some((key, fingerprint, held)) = earlier else { return Ok(None) };
         Ok(match held {
             _ if !held.at(new.at) => None,
-            _ if fingerprint != new.fingerprint => Some(Admission::KeyReused),
+            _ if fingerprint != new.fingerprint && !planted::is(Bug::FingerprintIgnored) => Some(Admission::KeyReused),
             Held::InFlight => Some(Admission::InFlight { key }),
             _ => Some(Admission::Replayed { key }),
         })
@@ -194,7 +195,8 @@ impl Held {
     /// Whether the key is taken at `now`.
     pub(in crate::sqlite) fn at(self, now: UnixMs) -> bool {
         match self {
-            Held::InFlight | Held::Unknown => true,
+            Held::InFlight => true,
+            Held::Unknown => !planted::is(Bug::UnknownFreesKey),
             Held::Since(at) => now.0 < at.0.saturating_add(KEY_KEPT_MS),
             Held::Free => false,
         }

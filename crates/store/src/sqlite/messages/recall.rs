@@ -7,6 +7,7 @@ use turnpike_domain::time::UnixMs;
 use super::admit::Held;
 use super::record;
 use crate::messages::{Hash16, MessageRecord, Recalled};
+use crate::planted::{self, Bug};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::hash_index::HashIndex;
 
@@ -55,7 +56,9 @@ pub(in crate::sqlite) fn recall(
     Ok(match held {
         // Whoever asks what became of a request is told, also where its key is free again.
         _ if !held.at(question.now) && !is_look_up => Recalled::Nothing,
-        _ if question.fingerprint.is_some_and(|fingerprint| fingerprint != stored.fingerprint) => Recalled::KeyReused,
+        _ if question.fingerprint.is_some_and(|fingerprint| fingerprint != stored.fingerprint) && !planted::is(Bug::FingerprintIgnored) => {
+            Recalled::KeyReused
+        }
         Held::InFlight => Recalled::InFlight(stored.key),
         _ => match record::read_whole(connection, cipher, stored.key)? {
             Some(whole) => Recalled::Kept(Box::new(whole)),

@@ -7,6 +7,7 @@ use turnpike_domain::money::Micros;
 
 use super::record::standing;
 use crate::messages::{Outcome, Settled};
+use crate::planted::{self, Bug};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::memory::WalletKey;
 use crate::sqlite::writer::Writer;
@@ -47,7 +48,8 @@ impl Writer<'_> {
             return Ok(Settled::NotFound);
         }
         let flying = flying.clone();
-        let moved = Moved::of(flying.base, flying.meta, |leg| outcome.kind.movement(leg));
+        let forgets_to_release = planted::is(Bug::RefusalKeepsHold) && outcome.kind == OutcomeKind::Refused;
+        let moved = Moved::of(flying.base, flying.meta, |leg| outcome.kind.movement(leg).filter(|_| !forgets_to_release));
         self.statements.insert_outcome.execute(params![
             outcome.message.0,
             outcome.at.0,
@@ -74,6 +76,9 @@ impl Writer<'_> {
                 self.idempotency.pin(hash, outcome.message);
             }
         }
+        if let Some(hash) = flying.idempotency.filter(|_| planted::is(Bug::KeyClaimedLate)) {
+            self.idempotency.add(hash, outcome.message, outcome.at);
+        }
         self.memory.in_flight.remove(&outcome.message);
         Ok(Settled::Done)
     }
@@ -84,6 +89,9 @@ impl Writer<'_> {
             balance.held_base.0 -= moved.base_captured.0 + moved.base_released.0;
             balance.held_meta.0 -= moved.meta_released.0;
             balance.posted.0 -= moved.base_captured.0;
+            if planted::is(Bug::DoubleCapture) {
+                balance.posted.0 -= moved.base_captured.0;
+            }
             assert!(!balance.held_base.is_negative() && !balance.held_meta.is_negative(), "a hold was resolved twice");
         })
     }
