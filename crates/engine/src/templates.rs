@@ -82,6 +82,16 @@ pub struct Waba {
     pub rows: Vec<TemplateRow>,
 }
 
+/// A template's name and language, to look it up by without copying either.
+#[derive(Hash)]
+struct Named<'a>(&'a str, &'a str);
+
+impl hashbrown::Equivalent<(String, String)> for Named<'_> {
+    fn equivalent(&self, (name, language): &(String, String)) -> bool {
+        self.0 == name && self.1 == language
+    }
+}
+
 impl Waba {
     fn of_rows(synced: SyncedTemplates, fresh_since: Option<Instant>) -> Waba {
         let mut definitions = HashMap::with_capacity(synced.templates.len());
@@ -100,7 +110,7 @@ impl Waba {
     }
 
     fn check(&self, used: &TemplateUse) -> Result<Option<Category>, TemplateMismatch> {
-        let Some(definition) = self.definitions.get(&(used.name.clone(), used.language.clone())) else {
+        let Some(definition) = self.definitions.get(&Named(&used.name, &used.language)) else {
             if self.rows.iter().any(|row| row.name == used.name && row.language == used.language) {
                 return Ok(None);
             }
@@ -111,7 +121,7 @@ impl Waba {
     }
 
     fn category_of(&self, used: &TemplateUse) -> Option<Category> {
-        self.definitions.get(&(used.name.clone(), used.language.clone()))?.category
+        self.definitions.get(&Named(&used.name, &used.language))?.category
     }
 
     fn languages_of(&self, name: &str) -> Vec<&str> {

@@ -22,6 +22,9 @@ use config::{Config, Environment, Problems};
 use failure::Failure;
 use output::Out;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let typed = Cli::parse();
     let environment = Environment::of_process();

@@ -1,8 +1,9 @@
 //! Headers of the messaging API: who calls, which request it is, what is left of the limits.
 
+use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use turnpike_domain::refusal::{FieldFault, Refusal};
-use turnpike_engine::limits::{Standing, WindowStanding};
+use turnpike_engine::limits::Standing;
 
 /// On an answer that was kept (contract §3.5).
 pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -81,52 +82,77 @@ pub fn allows_duplicate(headers: &HeaderMap) -> bool {
 
 /// Puts the key's windows on an answer (contract §4).
 pub fn put_standing(headers: &mut HeaderMap, standing: &Standing) {
-    put_window(headers, &SECOND, &standing.sec);
-    put_window(headers, &MINUTE, &standing.min);
+    let mut ink = Ink(BytesMut::with_capacity(Ink::ENOUGH));
     let (sec, min) = (&standing.sec, &standing.min);
-    put_text(headers, RATE_LIMIT_POLICY, format!("\"sec\";q={};w=1, \"min\";q={};w=60", sec.limit, min.limit));
-    put_text(
+    let (sec_reset, min_reset) = (sec.reset_ms.div_ceil(1000), min.reset_ms.div_ceil(1000));
+    headers.reserve(8);
+    ink.put(headers, X_RATELIMIT_SEC_LIMIT, &[Word::Number(sec.limit.into())]);
+    ink.put(headers, X_RATELIMIT_SEC_REMAINING, &[Word::Number(sec.remaining.into())]);
+    ink.put(headers, X_RATELIMIT_SEC_RESET, &[Word::Number(sec_reset)]);
+    ink.put(headers, X_RATELIMIT_MIN_LIMIT, &[Word::Number(min.limit.into())]);
+    ink.put(headers, X_RATELIMIT_MIN_REMAINING, &[Word::Number(min.remaining.into())]);
+    ink.put(headers, X_RATELIMIT_MIN_RESET, &[Word::Number(min_reset)]);
+    ink.put(
+        headers,
+        RATE_LIMIT_POLICY,
+        &[
+            Word::Text("\"sec\";q="),
+            Word::Number(sec.limit.into()),
+            Word::Text(";w=1, \"min\";q="),
+            Word::Number(min.limit.into()),
+            Word::Text(";w=60"),
+        ],
+    );
+    ink.put(
         headers,
         RATE_LIMIT,
-        format!(
-            "\"sec\";r={};t={}, \"min\";r={};t={}",
-            sec.remaining,
-            sec.reset_ms.div_ceil(1000),
-            min.remaining,
-            min.reset_ms.div_ceil(1000)
-        ),
+        &[
+            Word::Text("\"sec\";r="),
+            Word::Number(sec.remaining.into()),
+            Word::Text(";t="),
+            Word::Number(sec_reset),
+            Word::Text(", \"min\";r="),
+            Word::Number(min.remaining.into()),
+            Word::Text(";t="),
+            Word::Number(min_reset),
+        ],
     );
 }
 
-/// The three headers of one window.
-struct WindowHeaders {
-    limit: HeaderName,
-    remaining: HeaderName,
-    reset: HeaderName,
-}
-
-static SECOND: WindowHeaders = WindowHeaders {
-    limit: HeaderName::from_static("x-ratelimit-sec-limit"),
-    remaining: HeaderName::from_static("x-ratelimit-sec-remaining"),
-    reset: HeaderName::from_static("x-ratelimit-sec-reset"),
-};
-static MINUTE: WindowHeaders = WindowHeaders {
-    limit: HeaderName::from_static("x-ratelimit-min-limit"),
-    remaining: HeaderName::from_static("x-ratelimit-min-remaining"),
-    reset: HeaderName::from_static("x-ratelimit-min-reset"),
-};
+const X_RATELIMIT_SEC_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-sec-limit");
+const X_RATELIMIT_SEC_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-sec-remaining");
+const X_RATELIMIT_SEC_RESET: HeaderName = HeaderName::from_static("x-ratelimit-sec-reset");
+const X_RATELIMIT_MIN_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-min-limit");
+const X_RATELIMIT_MIN_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-min-remaining");
+const X_RATELIMIT_MIN_RESET: HeaderName = HeaderName::from_static("x-ratelimit-min-reset");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-fn put_window(headers: &mut HeaderMap, names: &WindowHeaders, window: &WindowStanding) {
-    headers.insert(names.limit.clone(), HeaderValue::from(window.limit));
-    headers.insert(names.remaining.clone(), HeaderValue::from(window.remaining));
-    headers.insert(names.reset.clone(), HeaderValue::from(window.reset_ms.div_ceil(1000)));
+/// Writes the values of several headers into one allocation: every answer bears eight of these, and
+/// made one by one they would cost more than the limits themselves.
+struct Ink(BytesMut);
+
+/// A part of a header's value.
+enum Word {
+    Text(&'static str),
+    Number(u64),
 }
 
-fn put_text(headers: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(name, value);
+impl Ink {
+    /// Bytes that the eight values take with numbers of the usual size.
+    const ENOUGH: usize = 192;
+
+    fn put(&mut self, headers: &mut HeaderMap, name: HeaderName, words: &[Word]) {
+        for word in words {
+            match word {
+                Word::Text(text) => self.0.extend_from_slice(text.as_bytes()),
+                Word::Number(number) => self.0.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+            }
+        }
+        // Digits and visible characters are what a value may hold.
+        if let Ok(value) = HeaderValue::from_maybe_shared(self.0.split().freeze()) {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -136,6 +162,28 @@ mod tests {
 
     fn value(text: &str) -> HeaderValue {
         HeaderValue::from_str(text).expect("a header value")
+    }
+
+    #[test]
+    fn what_is_left_of_the_windows_stands_in_both_spellings() {
+        let window = |limit, remaining, reset_ms| turnpike_engine::limits::WindowStanding { limit, remaining, reset_ms };
+        let sec = window(50, 49, 980);
+        let min = window(1_200, u32::MAX, 59_001);
+        let mut headers = HeaderMap::new();
+        put_standing(&mut headers, &Standing { sec, min, day: None, concurrency: None, spend: None });
+        for (name, expected) in [
+            ("x-ratelimit-sec-limit", "50"),
+            ("x-ratelimit-sec-remaining", "49"),
+            ("x-ratelimit-sec-reset", "1"),
+            ("x-ratelimit-min-limit", "1200"),
+            ("x-ratelimit-min-remaining", "4294967295"),
+            ("x-ratelimit-min-reset", "60"),
+            ("ratelimit-policy", "\"sec\";q=50;w=1, \"min\";q=1200;w=60"),
+            ("ratelimit", "\"sec\";r=49;t=1, \"min\";r=4294967295;t=60"),
+        ] {
+            assert_eq!(headers.get(name).and_then(|value| value.to_str().ok()), Some(expected), "{name}");
+        }
+        assert_eq!(headers.len(), 8);
     }
 
     #[test]
