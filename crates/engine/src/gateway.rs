@@ -52,6 +52,7 @@ pub struct Engine {
     epoch: Instant,
     last_fake: AtomicI64,
     pauses: Pauses,
+    pub(crate) claims: crate::send::Claims,
     pub(crate) orphans: crate::send::Orphans,
     /// Held from reading the store to replacing the directory: else a slower reader would put an
     /// older directory over a newer one, and a suspended application would go on sending.
@@ -120,6 +121,7 @@ impl Engine {
             epoch: Instant::now(),
             last_fake: AtomicI64::new(0),
             pauses: Pauses::default(),
+            claims: crate::send::Claims::default(),
             orphans: crate::send::Orphans::default(),
             rebuilding: tokio::sync::Mutex::new(()),
             settings,
@@ -404,23 +406,21 @@ impl Engine {
         });
     }
 
-    /// The refusal that a paused number answers with, or `None` where it may send: it is not
-    /// paused, or it is this message's turn to learn whether Meta lifted the bar.
-    pub(crate) fn paused(&self, app: &App) -> Option<MetaRefusal> {
-        let paused = app.row.paused.as_ref()?;
+    /// Whether it is a message's turn to learn if Meta lifted the bar of this paused number; takes
+    /// the turn.
+    pub(crate) fn may_probe(&self, app: &App) -> bool {
         let mut pauses = self.pauses.lock();
         let now = Instant::now();
-        match pauses.get_mut(&app.row.key) {
-            Some(probed) if now.duration_since(*probed) < self.settings.pause_probe_every => {}
-            Some(probed) => {
-                *probed = now;
-                return None;
-            }
-            None => {
-                pauses.insert(app.row.key, now);
-                return None;
-            }
+        let waits = pauses.get(&app.row.key).is_some_and(|probed| now.duration_since(*probed) < self.settings.pause_probe_every);
+        if !waits {
+            pauses.insert(app.row.key, now);
         }
+        !waits
+    }
+
+    /// The refusal that a paused number answers with; `None` where it is not paused.
+    pub(crate) fn paused(&self, app: &App) -> Option<MetaRefusal> {
+        let paused = app.row.paused.as_ref()?;
         let meaning = meaning(paused.code, None);
         Some(MetaRefusal {
             class: meaning.class,

@@ -26,6 +26,15 @@ pub(super) enum Ready {
     Send(Box<ReadySend>),
 }
 
+/// What a request is checked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// To be told what would happen.
+    Check,
+    /// To be sent.
+    Send,
+}
+
 /// A message that may be admitted.
 pub(super) struct ReadySend {
     pub message: NewMessage,
@@ -155,15 +164,32 @@ impl Engine {
     }
 
     /// Step 7: a number that Meta barred, its ceiling and the pair. Sandbox and fake touch none.
-    pub(super) fn take_number_and_pair(&self, caller: &Caller, ready: &ReadySend, mode: Mode) -> Result<Option<NumberSlot>, Refusal> {
+    pub(super) fn take_number_and_pair(
+        &self,
+        caller: &Caller,
+        ready: &ReadySend,
+        mode: Mode,
+        errand: Errand,
+    ) -> Result<Option<NumberSlot>, Refusal> {
         if mode != Mode::Live {
             return Ok(None);
         }
-        if let Some(refusal) = self.paused(&caller.app) {
-            return Err(Refusal::MetaRefused(Box::new(refusal)));
-        }
+        let paused = self.paused(&caller.app);
         let ceiling = caller.app.number_per_second;
-        Ok(Some(self.limits.take_number_and_pair(caller.key.application, ceiling, ready.recipient_hash, self.tick())?))
+        if let (Some(refusal), Errand::Check) = (&paused, errand) {
+            return Err(Refusal::MetaRefused(Box::new(refusal.clone())));
+        }
+        let slot = self.limits.take_number_and_pair(caller.key.application, ceiling, ready.recipient_hash, self.tick());
+        match paused {
+            // Whom a limit refuses does not learn whether the bar is lifted, so it takes no turn.
+            Some(refusal) if slot.is_err() || !self.may_probe(&caller.app) => {
+                if let Ok(slot) = slot {
+                    slot.give_back();
+                }
+                Err(Refusal::MetaRefused(Box::new(refusal)))
+            }
+            _ => Ok(Some(slot?)),
+        }
     }
 
     /// The key's spend of the day (contract §4).

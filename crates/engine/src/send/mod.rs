@@ -9,6 +9,7 @@
 //! who hangs up, not the deadline, not SIGTERM.
 
 mod checks;
+mod claims;
 mod identity;
 mod orphans;
 mod owned;
@@ -23,13 +24,14 @@ use std::sync::Arc;
 use turnpike_domain::refusal::Refusal;
 use turnpike_domain::send::{MessageKind, Mode};
 
+pub(crate) use claims::Claims;
 pub(crate) use orphans::Orphans;
 pub use request::{Billing, Checked, Reply, SendFlags, SendRequest, Sent, Trace};
 
 use crate::Engine;
 use crate::caller::Caller;
 use crate::keys::Scopes;
-use checks::Ready;
+use checks::{Errand, Ready};
 use identity::Identity;
 use owned::{Asked, Taken};
 
@@ -65,7 +67,7 @@ impl Engine {
             )])),
             Ready::Send(ready) => {
                 let _spend = self.reserve_spend(caller, &ready)?;
-                if let Some(number) = self.take_number_and_pair(caller, &ready, mode)? {
+                if let Some(number) = self.take_number_and_pair(caller, &ready, mode, Errand::Check)? {
                     number.give_back();
                 }
                 self.is_covered(caller, &ready, mode).await?;
@@ -89,6 +91,7 @@ impl Engine {
         caller.needs(Scopes::SEND)?;
         caller.app.may_send(caller.mode()).map_err(Refusal::NotAllowed)?;
         let identity = Identity::of(self, caller, &request)?;
+        let claim = self.claim(caller, &identity)?;
         if let Some(reply) = self.recall(caller, &identity).await? {
             return Ok(reply);
         }
@@ -100,9 +103,9 @@ impl Engine {
             Ready::Send(ready) => {
                 // The spend first: it comes back by itself, which a place in the number's second does not.
                 let spend = self.reserve_spend(caller, &ready)?;
-                let number = self.take_number_and_pair(caller, &ready, mode)?;
+                let number = self.take_number_and_pair(caller, &ready, mode, Errand::Send)?;
                 let asked = Asked { mode, trace: request.trace, answer_by };
-                Ok(self.send_owned(caller, *ready, identity, asked, Taken { slot, number, spend }).await)
+                Ok(self.send_owned(caller, *ready, identity, asked, Taken { slot, number, spend, claim }).await)
             }
         }
     }

@@ -28,6 +28,7 @@ use turnpike_store::ledger::{MoveWallet, WalletMovement};
 use turnpike_store::messages::{Admission, Admit, Evidence, Outcome, Resolve};
 
 use super::checks::ReadySend;
+use super::claims::Claim;
 use super::identity::Identity;
 use super::request::{Billing, Reply, Sent, Trace};
 use super::stored::{Answer, Content, restore_input};
@@ -91,11 +92,14 @@ pub(super) struct Taken {
     pub slot: KeySlot,
     pub number: Option<NumberSlot>,
     pub spend: Option<SpendGuard>,
+    /// Its Idempotency-Key, until the store knows it or it is free again.
+    pub claim: Option<Claim>,
 }
 
 impl Taken {
     fn admitted(&mut self, mode: Mode) {
         self.slot.became_message();
+        self.claim = None;
         match self.spend.take() {
             Some(spend) if mode != Mode::Fake => spend.spent(),
             // A fake costs nothing, so what it reserved goes back.
@@ -459,6 +463,8 @@ impl Job {
     }
 
     fn answer(&mut self, reply: Reply) {
+        // Whoever hears the answer may come again with the same key at once.
+        self.taken.claim = None;
         if let Some(channel) = self.reply.take() {
             // The caller may have hung up; the message went its way all the same.
             let _ = channel.send(reply);

@@ -9,6 +9,7 @@ use turnpike_domain::refusal::{NotSentCause, Refusal};
 use turnpike_domain::send::Mode;
 use turnpike_store::messages::{MessageRecord, Recalled};
 
+use super::claims::Claim;
 use super::identity::Identity;
 use super::request::{Billing, Reply, Sent, Trace};
 use super::stored::Answer;
@@ -19,6 +20,18 @@ use crate::limits::KeySlot;
 use crate::vault::Purpose;
 
 impl Engine {
+    /// Step 3, first half: nobody else is deciding a request under the same key at this moment.
+    pub(super) fn claim(&self, caller: &Caller, identity: &Identity) -> Result<Option<Claim>, Refusal> {
+        let Some(key) = identity.idempotency.filter(|_| identity.is_readable) else { return Ok(None) };
+        match self.claims.claim(key) {
+            Some(claim) => Ok(Some(claim)),
+            None => {
+                self.limits.take_lookup(caller.key.key, &caller.key.policy, self.tick())?;
+                Err(Refusal::InFlight)
+            }
+        }
+    }
+
     /// Step 3: what is kept under the request's Idempotency-Key, if anything. A filter in memory
     /// answers for keys that nobody used yet, which is nearly always.
     pub(super) async fn recall(&self, caller: &Caller, identity: &Identity) -> Result<Option<Reply>, Refusal> {

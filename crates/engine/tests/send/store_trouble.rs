@@ -1,0 +1,182 @@
+//! A store that fails, before or after its commit, at every commit of a send.
+
+use std::time::Duration;
+
+use turnpike_domain::money::Micros;
+use turnpike_domain::refusal::Refusal;
+use turnpike_domain::send::MessageState;
+use turnpike_store::faults::{Fault, Method};
+
+use crate::house::*;
+use crate::meta::End;
+
+#[test]
+fn an_admission_that_fails_sends_nothing_and_holds_nothing() {
+    for fault in [Fault::Unavailable, Fault::Corrupt] {
+        let house = House::new();
+        house.run(async {
+            house.faults().fail_next(Method::Admit, fault);
+            assert_eq!(refused(house.send(text("hello").keyed("k")).await), Refusal::LedgerUnreachable, "{fault:?}");
+            assert!(house.meta.posted().is_empty());
+            assert!(house.messages().await.is_empty());
+            assert_eq!(house.balance().await, wallet(TEN, Micros::ZERO, Micros::ZERO));
+            assert!(!sent(house.send(text("hello").keyed("k")).await).replayed, "the key was not used up");
+        });
+        house.finish();
+    }
+}
+
+#[test]
+fn an_admission_whose_answer_got_lost_is_released_without_being_sent() {
+    let house = House::new();
+    house.run(async {
+        house.faults().fail_next(Method::Admit, Fault::UnavailableAfterCommit);
+        // It is not found at the first look either.
+        house.faults().fail_next(Method::ListMessages, Fault::Unavailable);
+        assert_eq!(refused(house.send(text("hello").keyed("k")).await), Refusal::LedgerUnreachable);
+        house.quiet().await;
+        assert!(house.meta.posted().is_empty());
+        assert_eq!(house.states().await, [MessageState::Refused]);
+        assert_eq!(house.balance().await, wallet(TEN, Micros::ZERO, Micros::ZERO));
+        assert!(!sent(house.send(text("hello").keyed("k")).await).replayed, "the key is free");
+        assert_eq!(house.meta.posted().len(), 1);
+    });
+    house.finish();
+}
+
+#[test]
+fn an_admission_that_never_answers_is_told_from_one_that_was_sent_by_the_next_start() {
+    let mut house = House::planned(|plan| plan.settings.reply_within = Duration::from_millis(300));
+    house.run(async {
+        house.faults().fail_next(Method::Admit, Fault::NeverAnswersAfterCommit);
+        assert_eq!(refused(house.send(text("hello").keyed("k")).await), Refusal::LedgerUnreachable);
+        assert!(house.meta.posted().is_empty());
+        assert_eq!(refused(house.send(text("hello").keyed("k")).await), Refusal::InFlight);
+    });
+    house.crash();
+    assert_eq!(house.recovered_unknown(), 1);
+    house.run(async {
+        assert_eq!(house.balance().await, wallet(TEN, BASE, META));
+        assert!(is_unknown(&refused(house.send(text("hello").keyed("k")).await)));
+    });
+    house.finish();
+}
+
+#[test]
+fn an_outcome_that_the_store_takes_at_a_later_try_is_answered_as_it_was() {
+    for fault in [Fault::Unavailable, Fault::UnavailableAfterCommit] {
+        for end in [End::Accept, End::refused(131_009), End::Lost] {
+            let house = House::new();
+            house.run(async {
+                house.meta.next(end.clone());
+                house.faults().fail_next(Method::Settle, fault);
+                house.faults().fail_next(Method::Settle, Fault::Unavailable);
+                let reply = house.send(text("hello")).await;
+                let (state, balance) = match &end {
+                    End::Accept => {
+                        sent(reply);
+                        (MessageState::Accepted, wallet(Micros(TEN.0 - BASE.0), Micros::ZERO, META))
+                    }
+                    End::Lost => {
+                        assert!(is_unknown(&refused(reply)));
+                        (MessageState::Unknown, wallet(TEN, BASE, META))
+                    }
+                    _ => {
+                        assert_eq!(meta_code(&refused(reply)), Some((131_009, false)));
+                        (MessageState::Refused, wallet(TEN, Micros::ZERO, Micros::ZERO))
+                    }
+                };
+                assert_eq!(house.states().await, [state], "{fault:?} {end:?}");
+                assert_eq!(house.balance().await, balance, "{fault:?} {end:?}");
+            });
+            house.finish();
+        }
+    }
+}
+
+#[test]
+fn an_outcome_is_not_forgotten_while_the_store_is_away_for_longer_than_the_caller_waits() {
+    let house = House::new();
+    house.run(async {
+        house.faults().fail_always(Method::Settle, Fault::Unavailable);
+        let refusal = refused(house.send(text("hello").keyed("k")).await);
+        assert!(is_unknown(&refusal), "the caller hears what is true: {refusal:?}");
+        assert_eq!(house.balance().await, wallet(TEN, BASE, META));
+        assert_eq!(refused(house.send(text("hello").keyed("k")).await), Refusal::InFlight);
+        house.faults().heal();
+        house.quiet().await;
+        assert_eq!(house.states().await, [MessageState::Accepted], "what Meta said is stored in the end");
+        assert!(sent(house.send(text("hello").keyed("k")).await).replayed);
+        assert_eq!(house.meta.posted().len(), 1);
+    });
+    house.finish();
+}
+
+#[test]
+fn a_late_answer_is_not_forgotten_while_the_store_is_away() {
+    let house = House::planned(|plan| plan.settings.answer_wait = Duration::from_millis(200));
+    house.run(async {
+        house.meta.next(End::Accept.after(Duration::from_millis(500)));
+        // The first outcome, unknown, is refused until after Meta has answered; then its resolution once.
+        house.faults().fail_always(Method::Settle, Fault::Unavailable);
+        house.faults().fail_next(Method::Resolve, Fault::Unavailable);
+        assert!(is_unknown(&refused(house.send(text("hello").keyed("k")).await)));
+        house.faults().heal();
+        house.faults().fail_next(Method::Resolve, Fault::Unavailable);
+        house.quiet().await;
+        assert_eq!(house.states().await, [MessageState::Accepted]);
+        assert_eq!(house.balance().await, wallet(Micros(TEN.0 - BASE.0), Micros::ZERO, META));
+        assert!(sent(house.send(text("hello").keyed("k")).await).replayed);
+    });
+    house.finish();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_ever_for_a_store_that_is_away() {
+    let mut house = House::new();
+    house.run(async {
+        house.faults().fail_always(Method::Settle, Fault::Unavailable);
+        assert!(is_unknown(&refused(house.send(text("hello").keyed("k")).await)));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(house.engine().stop(Duration::from_secs(15)).await, 0);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    });
+    house.crash();
+    assert_eq!(house.recovered_unknown(), 1);
+    house.run(async { assert_eq!(house.balance().await, wallet(TEN, BASE, META)) });
+    house.finish();
+}
+
+#[test]
+fn a_recall_that_fails_sends_nothing() {
+    let house = House::new();
+    house.run(async {
+        house.faults().filter_says_yes(true);
+        house.faults().fail_next(Method::Recall, Fault::Unavailable);
+        assert_eq!(refused(house.send(text("hello").keyed("k")).await), Refusal::LedgerUnreachable);
+        assert!(house.meta.posted().is_empty());
+        sent(house.send(text("hello").keyed("k")).await);
+    });
+    house.finish();
+}
+
+#[test]
+fn an_older_reading_of_the_store_never_covers_a_newer_one() {
+    let house = House::planned(|plan| plan.threads = 2);
+    house.run(async {
+        let app = house.app("acme-main");
+        // The first reading has its rows and is held up; meanwhile the application is suspended.
+        house.faults().fail_next(Method::Applications, Fault::LateAnswer(Duration::from_millis(200)));
+        let slow = house.engine().resume_application(&app);
+        let suspend = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            house.engine().suspend_application(&app).await
+        };
+        let (resumed, suspended) = tokio::join!(slow, suspend);
+        resumed.expect("it changes");
+        suspended.expect("it changes");
+        let refusal = refused(house.send(text("hello")).await);
+        assert_eq!(refusal, Refusal::NotAllowed(turnpike_domain::refusal::NotAllowed::ApplicationSuspended));
+    });
+    house.finish();
+}
