@@ -23,8 +23,11 @@ use crate::vault::Purpose;
 /// Salts of admissions without an answer, by application.
 #[derive(Default)]
 pub(crate) struct Orphans {
-    waiting: Mutex<HashMap<(OrganizationId, ApplicationId), HashSet<[u8; 12]>>>,
+    waiting: Mutex<HashMap<(OrganizationId, ApplicationId), Salts>>,
 }
+
+/// What each of these admissions drew for its row.
+type Salts = HashSet<[u8; 12]>;
 
 /// How long the store is left alone before it is asked, and between two tries.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -65,7 +68,7 @@ impl Engine {
         let applications: Vec<_> = self.orphans.waiting.lock().keys().copied().collect();
         for (organization, application) in applications {
             // Those that come while the store answers wait for the next look.
-            let asked: HashSet<[u8; 12]> = self.orphans.waiting.lock().get(&(organization, application)).cloned().unwrap_or_default();
+            let asked: Salts = self.orphans.waiting.lock().get(&(organization, application)).cloned().unwrap_or_default();
             let newest = self.store.list_messages(organization, Some(application), MessageFilter::InFlight, None, NEWEST).await?;
             let outcomes: Vec<Outcome> =
                 newest.iter().filter(|record| asked.contains(&record.token_salt)).map(|record| self.never_sent(record)).collect();

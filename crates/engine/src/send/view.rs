@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 use turnpike_domain::ids::MessageId;
-use turnpike_domain::ledger::{Leg, LegState, OutcomeKind, Resolution};
+use turnpike_domain::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::refusal::{LimitKind, Refusal};
 use turnpike_domain::send::{MessageKind, MessageState, Mode};
-use turnpike_store::messages::{MessageRecord, Recalled};
+use turnpike_store::messages::{Evidence, MessageRecord, Recalled};
 
 use super::request::Billing;
 use super::stored::{Answer, Content};
@@ -142,7 +142,7 @@ impl Engine {
         let record = self.find_message(organization, id_or_wamid).await?;
         // Another application of the same organization is another number: not this key's business.
         let record = record.filter(|record| record.application == caller.key.application && same_world(caller.mode(), record.mode));
-        record.map(|record| self.view(&record)).ok_or(Refusal::NotFound)
+        record.map(|record| self.owners_view(&record)).ok_or(Refusal::NotFound)
     }
 
     /// A message by the Idempotency-Key that it was sent with; never sends.
@@ -155,10 +155,10 @@ impl Engine {
         let organization = caller.app.organization.key;
         let recalled = self.store.recall(organization, caller.key.application, hash, None, self.clock.now()).await;
         match recalled.map_err(|_| Refusal::LedgerUnreachable)? {
-            Recalled::Kept(record) => Ok(self.view(&record)),
+            Recalled::Kept(record) => Ok(self.owners_view(&record)),
             Recalled::InFlight(key) => {
                 let record = self.store.message(organization, key).await.map_err(|_| Refusal::LedgerUnreachable)?;
-                record.map(|record| self.view(&record)).ok_or(Refusal::NotFound)
+                record.map(|record| self.owners_view(&record)).ok_or(Refusal::NotFound)
             }
             Recalled::Nothing | Recalled::KeyReused => Err(Refusal::NotFound),
         }
@@ -222,7 +222,12 @@ impl Engine {
         Ok(found.into_iter().find(|record| self.open_answer(record).and_then(|answer| answer.wamid()).as_deref() == Some(id_or_wamid)))
     }
 
-    /// A stored message as people see it.
+    /// A stored message as its owner sees it: what an operator did and why, and not who that was.
+    fn owners_view(&self, record: &MessageRecord) -> MessageView {
+        MessageView { timeline: timeline(record, Reader::Owner), ..self.view(record) }
+    }
+
+    /// A stored message as operators see it.
     #[must_use]
     pub fn view(&self, record: &MessageRecord) -> MessageView {
         let content = record.content.as_deref().filter(|sealed| !sealed.is_empty()).and_then(|sealed| {
@@ -240,7 +245,7 @@ impl Engine {
             kind: record.kind,
             mode: record.mode,
             state: state_of(record),
-            timeline: timeline(record),
+            timeline: timeline(record, Reader::Operator),
             price: Billing {
                 base_fee: record.base,
                 meta_fee_held: record.meta,
@@ -280,7 +285,22 @@ pub fn state_of(record: &MessageRecord) -> MessageState {
     }
 }
 
-fn timeline(record: &MessageRecord) -> Vec<TimelineEntry> {
+/// Who reads a timeline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Operator,
+    Owner,
+}
+
+/// A reason as `reader` may see it: those that people gave begin with who they are.
+fn reason(text: &str, is_a_persons: bool, reader: Reader) -> &str {
+    match text.split_once(": ") {
+        Some((_actor, words)) if is_a_persons && reader == Reader::Owner => words,
+        _ => text,
+    }
+}
+
+fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
     let mut entries = vec![TimelineEntry {
         at: record.admitted_at.to_rfc3339(),
         event: "admitted".to_owned(),
@@ -311,13 +331,18 @@ fn timeline(record: &MessageRecord) -> Vec<TimelineEntry> {
             Resolution::Refused => "refused",
             Resolution::PresumedNotSent => "presumed_not_sent",
         };
-        entries.push(TimelineEntry { at: end.at.to_rfc3339(), event: event.to_owned(), detail: format!("Resolved: {}.", end.reason) });
+        entries.push(TimelineEntry {
+            at: end.at.to_rfc3339(),
+            event: event.to_owned(),
+            detail: format!("Resolved: {}.", reason(&end.reason, end.evidence == Evidence::Operator, reader)),
+        });
     }
     for moved in &record.movements {
+        let why = reason(&moved.reason, moved.movement == Movement::Refund, reader);
         entries.push(TimelineEntry {
             at: moved.at.to_rfc3339(),
             event: format!("{}_{}", moved.leg.as_str(), moved.movement.as_str()),
-            detail: format!("{} {}: {}.", if moved.leg == Leg::Base { "Base fee" } else { "Meta fee" }, moved.amount, moved.reason),
+            detail: format!("{} {}: {why}.", if moved.leg == Leg::Base { "Base fee" } else { "Meta fee" }, moved.amount),
         });
     }
     entries

@@ -152,9 +152,7 @@ fn repeats_have_windows_of_their_own_ten_times_the_keys() {
 fn a_thousand_repeats_of_one_request_half_of_them_by_a_rotated_key_are_one_message() {
     let house = House::planned(|plan| plan.threads = 2);
     let (one, other) = house.run(async {
-        let mut policy = turnpike_store::keys::KeyPolicy::default();
-        policy.rate_per_second = 100_000;
-        policy.rate_per_minute = 100_000;
+        let policy = turnpike_store::keys::KeyPolicy { rate_per_second: 100_000, rate_per_minute: 100_000, ..Default::default() };
         let one = house.make_key("acme-main", Mode::Live, policy).await;
         let organization = house.engine().organization(Some("acme")).expect("it is there");
         let other = house.engine().rotate_key(&house.app("acme-main"), &organization, one.row.id, 24).await.expect("it rotates");
@@ -163,7 +161,7 @@ fn a_thousand_repeats_of_one_request_half_of_them_by_a_rotated_key_are_one_messa
     house.run(async {
         let (one, other) = (house.caller_of(&one), house.caller_of(&other));
         let ask = |number: usize| {
-            let (engine, caller) = (house.engine().clone(), if number % 2 == 0 { one.clone() } else { other.clone() });
+            let (engine, caller) = (house.engine().clone(), if number.is_multiple_of(2) { one.clone() } else { other.clone() });
             async move { engine.send(&caller, text("hello").keyed("k")).await }
         };
         house.meta.always(End::Accept.after(Duration::from_millis(20)));
@@ -231,10 +229,9 @@ fn a_repeat_of_what_an_operator_resolved_is_no_likely_repeat_any_more() {
 }
 
 #[test]
-fn a_race_that_only_the_commit_decides_gives_the_replays_window_back() {
+fn a_repeat_that_the_store_cannot_look_up_takes_nothing_of_the_windows() {
     let house = House::new();
     house.run(async {
-        // The first look says nothing (its answer is late); the commit finds the kept answer.
         sent(house.send(text("hello").keyed("k")).await);
         let before = house.engine().standing(&house.caller()).min.remaining;
         house.faults().fail_next(Method::Recall, Fault::Unavailable);

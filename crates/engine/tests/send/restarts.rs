@@ -80,6 +80,14 @@ fn an_operator_resolves_an_unknown_each_way_and_its_key_answers_so() {
                 }
             }
             assert_eq!(house.meta.posted().len(), 2, "nothing is sent");
+            let seen = house.engine().look_up_by_key(&house.caller(), "k").await.expect("found");
+            let resolved = &seen.timeline.last().expect("what an operator did").detail;
+            assert_eq!(resolved, "Resolved: asked Meta.", "why, and not who that was");
+            let record = house.messages().await.pop().expect("a message");
+            assert_eq!(
+                house.engine().view(&record).timeline.last().map(|entry| entry.detail.as_str()),
+                Some("Resolved: test: asked Meta.")
+            );
         });
         house.finish();
     }

@@ -12,12 +12,15 @@ use turnpike_domain::ids::{ApiKeyId, ApplicationId, MessageKey, OrganizationId};
 use turnpike_domain::ledger::Balance;
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::{Category, MetaBilling, Mode};
-use turnpike_domain::time::{UnixMs, UtcDay};
+use turnpike_domain::time::{DAY_MS, UnixMs, UtcDay};
 
 use crate::messages::{Hash16, PinnedPrice};
 
 /// Distinct prices remembered by their number; past this the memory begins anew and asks the table.
 pub(super) const PRICES_MAX: usize = 16_384;
+
+/// Unknown requests in memory before anybody looks for old ones among them; some 100 bytes each.
+const UNKNOWN_REQUESTS: usize = 65_536;
 
 /// The wallet of an organization in a mode.
 pub(super) type WalletKey = (OrganizationId, Mode);
@@ -37,6 +40,8 @@ pub(super) struct Memory {
     pub(super) in_flight: BTreeMap<MessageKey, InFlight>,
     /// Requests without a key whose outcome is unknown and unresolved, by what makes them equal.
     pub(super) unknown_requests: HashMap<(ApplicationId, Mode, Hash16), Vec<(MessageKey, UnixMs)>>,
+    /// How many of them there are when old ones are next let go.
+    pub(super) prune_unknown_at: usize,
     /// Numbers of prices.
     pub(super) prices: HashMap<PriceKey, i64>,
     /// What the open batch adds to keys' days.
@@ -92,10 +97,17 @@ impl Memory {
         MessageKey(self.in_flight.first_key_value().map_or(self.last_place, |(first, _)| first.0 - 1))
     }
 
-    /// Notes an unknown outcome of a request without a key, to recognise its repeat.
+    /// Notes an unknown outcome of a request without a key, to recognise its repeat. Those of
+    /// yesterday are let go when there are many: nobody looks that far back (contract §3.5).
     pub(super) fn remember_unknown(&mut self, message: MessageKey, of: &InFlight) {
-        if of.idempotency.is_none() {
-            self.unknown_requests.entry((of.application, of.mode, of.fingerprint)).or_default().push((message, of.at));
+        if of.idempotency.is_some() {
+            return;
+        }
+        self.unknown_requests.entry((of.application, of.mode, of.fingerprint)).or_default().push((message, of.at));
+        if self.unknown_requests.len() >= self.prune_unknown_at.max(UNKNOWN_REQUESTS) {
+            let yesterday = self.newest_at.plus_ms(-DAY_MS);
+            self.unknown_requests.retain(|_, equal| equal.iter().any(|(_, at)| *at > yesterday));
+            self.prune_unknown_at = self.unknown_requests.len() * 2;
         }
     }
 
