@@ -4,6 +4,8 @@
 //! the environment by itself: `config` does that in one place, so that `config print` can say
 //! where each value came from.
 
+#![allow(rustdoc::bare_urls, reason = "doc comments are the help that people read; angle brackets would stand in it")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

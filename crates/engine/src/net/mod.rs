@@ -12,7 +12,7 @@
 //! | --- | --- | --- |
 //! | resolving, connecting, TLS or starting HTTP fails | not sent | the request was not on any connection |
 //! | `try_send_request` gives the request back | not sent | hyper gives it back only from its queue (`client/dispatch.rs`, `Envelope::drop`; `proto/h1/dispatch.rs`, `recv_msg`; "connection was not ready"), before a byte of it was written |
-//! | HTTP/1.1, and the kernel took no byte since the request was put on the connection | not sent | every write goes through [`wire::Wire`], which counts; the connection is dropped before we say so, so nothing can follow |
+//! | HTTP/1.1, and the kernel took no byte since the request was put on the connection | not sent | every write goes through `wire::Wire`, which counts; the connection is dropped before we say so, so nothing can follow |
 //! | HTTP/2, `RST_STREAM` from the other side with `REFUSED_STREAM` | not processed | RFC 9113 §8.7; in h2 `Error::is_reset`, `is_remote`; a reset that h2 made itself is not remote |
 //! | HTTP/2, a *remote* GOAWAY error on the stream | not processed | h2 gives that error only to streams beyond the last-stream-id (`streams.rs`, `recv_go_away`) and to those that were never opened because a GOAWAY had come (`ensure_no_conn_error`); a stream at or below it goes on, and if the connection ends under it, it sees a broken pipe |
 //! | anything else after the request was put on the connection | nothing | reset, end of file, parse error, timeout, keep-alive timeout, other stream resets, a GOAWAY that h2 made itself |
@@ -23,7 +23,7 @@
 //!
 //! # What is tried again
 //!
-//! Making a connection: at most twice more, after a random wait, within a budget ([`retry`]). A
+//! Making a connection: at most twice more, after a random wait, within a budget (`retry`). A
 //! *rested* connection that turns out closed before a byte of the request left is not a failure:
 //! the next one is taken at once, because nothing was tried yet. Nothing else, not even what is
 //! proved to be unsent by the other side's own word: a host that refuses streams wants fewer of

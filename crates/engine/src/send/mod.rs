@@ -5,7 +5,7 @@
 //! pair → price and the one durable commit → Meta → the outcome's commit → the answer.
 //!
 //! Up to the commit everything runs in the caller's own future and costs nothing to drop. From the
-//! commit on the work belongs to a tracked task ([`owned`]) that nobody can cancel: not the caller
+//! commit on the work belongs to a tracked task (`owned`) that nobody can cancel: not the caller
 //! who hangs up, not the deadline, not SIGTERM.
 
 mod checks;

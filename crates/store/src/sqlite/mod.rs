@@ -1,8 +1,8 @@
 //! SQLite, the engine that starts with the binary.
 //!
-//! One thread writes ([`writer`]), a few connections read, and the money is decided in the
+//! One thread writes (`writer`), a few connections read, and the money is decided in the
 //! writer's memory inside the commit that records it. Control-plane writes go through
-//! [`SqliteStore::control`], all reads through [`SqliteStore::read`].
+//! `SqliteStore::control`, all reads through `SqliteStore::read`.
 
 mod applications;
 mod backup;
