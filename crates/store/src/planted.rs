@@ -14,7 +14,7 @@ pub enum Bug {
     ReleaseOnTimeout,
     /// A server error is answered by sending again.
     RetryOnServerError,
-    /// The send belongs to the caller's connection and ends when the caller hangs up.
+    /// The send belongs to the caller's request and ends with it.
     SendNotDetached,
     /// The caller hears of an outcome that nobody wrote down.
     OutcomeNotKept,

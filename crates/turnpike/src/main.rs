@@ -71,6 +71,10 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
 fn serve(args: &ServeArgs, context: &Context) -> Result<(), Failure> {
     let config = config::load(context.data.as_deref(), &args.settings, &context.environment).map_err(|problems| unusable(&problems))?;
     log::begin(&config.log);
+    #[cfg(feature = "planted-bugs")]
+    if let Some(name) = context.environment.get("TURNPIKE_PLANTED_BUG") {
+        assert!(turnpike_store::planted::plant(name), "there is no bug named {name}");
+    }
     until_stopped(&config, commands::serve::run(&config, args.adopt_demo, context.out.json))
 }
 

@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 use turnpike_domain::ids::{MessageId, MessageKey};
 use turnpike_domain::ledger::{OutcomeKind, Resolution};
 use turnpike_domain::message::NewMessage;
@@ -26,6 +27,7 @@ use turnpike_domain::refusal::{NotSentCause, Refusal, UnknownCause};
 use turnpike_domain::send::{MessageKind, Mode};
 use turnpike_store::ledger::{MoveWallet, WalletMovement};
 use turnpike_store::messages::{Admission, Admit, Evidence, Outcome, Resolve};
+use turnpike_store::planted::{self, Bug};
 
 use super::checks::ReadySend;
 use super::claims::Claim;
@@ -147,7 +149,9 @@ impl Engine {
             taken,
             open: None,
         };
-        self.tasks.spawn(job.carry(admit));
+        // In a box its kilobytes are written once; bare, they would be copied into the runtime and out.
+        let task = self.tasks.spawn(Box::pin(job.carry(admit)));
+        let _leash = planted::is(Bug::SendNotDetached).then(|| AbortOnDropHandle::new(task));
         match tokio::time::timeout_at(answer_by, answer).await {
             Ok(Ok(reply)) => reply,
             Err(_) if progress.turn_to(TOLD_NO) => self.told_no(Refusal::LedgerUnreachable, mode),
@@ -301,7 +305,17 @@ impl Job {
         let token = engine.cipher.attempt_token(key, 1, &self.salt);
         let body = Bytes::from(self.message.outgoing(&token));
         let trace = self.trace.clone();
-        let mut sending = std::pin::pin!(engine.graph.send_message(&link, self.endpoint, body, &trace));
+        #[cfg(feature = "planted-bugs")]
+        let again = engine.graph.send_message(&link, self.endpoint, body.clone(), &trace);
+        let sending = engine.graph.send_message(&link, self.endpoint, body, &trace);
+        #[cfg(feature = "planted-bugs")]
+        let sending = async {
+            match sending.await {
+                GraphOutcome::Unknown { cause: UnknownCause::ServerError } if planted::is(Bug::RetryOnServerError) => again.await,
+                outcome => outcome,
+            }
+        };
+        let mut sending = std::pin::pin!(sending);
         match tokio::time::timeout(engine.settings.answer_wait, &mut sending).await {
             Ok(outcome) => {
                 if let Err(unsettled) = self.conclude(key, id, outcome).await {
@@ -341,6 +355,9 @@ impl Job {
                 (kind, Some(refusal.code), Answer::Refused(Box::new(refusal)), None)
             }
             GraphOutcome::NotSent { cause, .. } => (OutcomeKind::NotSent, None, Answer::NotSent(cause), None),
+            GraphOutcome::Unknown { cause: UnknownCause::Timeout } if planted::is(Bug::ReleaseOnTimeout) => {
+                (OutcomeKind::NotSent, None, Answer::NotSent(NotSentCause::Connect), None)
+            }
             GraphOutcome::Unknown { cause } => (OutcomeKind::Unknown, None, Answer::Unknown(cause), None),
         };
         let outcome = self.outcome(key, kind, code, &answer, wamid.as_deref());
@@ -398,6 +415,9 @@ impl Job {
 
     /// The outcome's commit, tried while the caller waits for it. False where it never took.
     async fn settle(&mut self, outcome: &Outcome) -> bool {
+        if planted::is(Bug::OutcomeNotKept) {
+            return true;
+        }
         let mut wait = FIRST_SETTLE_RETRY;
         for _ in 0..SETTLE_TRIES {
             if self.settle_once(outcome).await {

@@ -216,6 +216,9 @@ impl Writer<'_> {
             begun => begun?,
         };
         let mut answers = Vec::with_capacity(batch.len());
+        #[cfg(feature = "planted-bugs")]
+        let answers_too_early = crate::planted::is(crate::planted::Bug::AnswerBeforeCommit)
+            && batch.iter().all(|job| matches!(job, Job::Admit(..) | Job::Settle(..)));
         for job in batch.drain(..) {
             answers.extend(self.run_job(job)?);
         }
@@ -230,7 +233,7 @@ impl Writer<'_> {
         self.wamids.work_a_slice(self.connection, self.memory.settled_to(), self.memory.newest_at)?;
 
         #[cfg(feature = "planted-bugs")]
-        if crate::planted::is(crate::planted::Bug::AnswerBeforeCommit) {
+        if answers_too_early {
             answers.drain(..).for_each(|answer: Withheld| answer.release(&reply::pretended()));
         }
         let committed = reply::commit(self.connection)?;

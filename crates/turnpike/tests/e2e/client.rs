@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Where a client calls.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub(crate) enum Target {
     /// `127.0.0.1:1234`.
     Tcp(String),
     /// A socket in a folder.
@@ -36,14 +36,14 @@ pub enum Target {
 }
 
 /// A client of one address, which keeps the connections that rest.
-pub struct Client {
+pub(crate) struct Client {
     target: Target,
     resting: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub(crate) struct Ask {
     method: Method,
     path: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -52,55 +52,55 @@ pub struct Ask {
 
 /// What was answered.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// All headers.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The body's bytes.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Ask {
     /// A GET.
-    pub fn get(path: &str) -> Ask {
+    pub(crate) fn get(path: &str) -> Ask {
         Ask::new(Method::GET, path)
     }
 
     /// A POST without a body yet.
-    pub fn post(path: &str) -> Ask {
+    pub(crate) fn post(path: &str) -> Ask {
         Ask::new(Method::POST, path)
     }
 
     /// Any method.
-    pub fn new(method: Method, path: &str) -> Ask {
+    pub(crate) fn new(method: Method, path: &str) -> Ask {
         Ask { method, path: path.to_owned(), headers: Vec::new(), body: Bytes::new() }
     }
 
     /// Adds a header.
-    pub fn header(mut self, name: &'static str, value: &str) -> Ask {
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Ask {
         let value = HeaderValue::from_str(value).expect("a header's value");
         self.headers.push((HeaderName::from_static(name), value));
         self
     }
 
     /// `Authorization: Bearer`.
-    pub fn bearer(self, key: &str) -> Ask {
+    pub(crate) fn bearer(self, key: &str) -> Ask {
         self.header("authorization", &format!("Bearer {key}"))
     }
 
     /// `Idempotency-Key`.
-    pub fn key(self, key: &str) -> Ask {
+    pub(crate) fn key(self, key: &str) -> Ask {
         self.header("idempotency-key", key)
     }
 
     /// A body of JSON.
-    pub fn json(self, value: &Value) -> Ask {
+    pub(crate) fn json(self, value: &Value) -> Ask {
         self.bytes(value.to_string()).header("content-type", "application/json")
     }
 
     /// A body as it is.
-    pub fn bytes(mut self, body: impl Into<Bytes>) -> Ask {
+    pub(crate) fn bytes(mut self, body: impl Into<Bytes>) -> Ask {
         self.body = body.into();
         self
     }
@@ -108,61 +108,61 @@ impl Ask {
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error} in the body of a {}: {}", self.status, String::from_utf8_lossy(&self.body)))
     }
 
     /// `errors.code`, or nothing.
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         self.json()["errors"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
     /// The code of a refusal; `None` of a success.
-    pub fn code_or_none(&self) -> Option<String> {
+    pub(crate) fn code_or_none(&self) -> Option<String> {
         Some(self.code()).filter(|code| !code.is_empty())
     }
 
     /// One of `errors.params`.
-    pub fn param(&self, name: &str) -> Value {
+    pub(crate) fn param(&self, name: &str) -> Value {
         self.json()["errors"]["params"][name].clone()
     }
 
     /// A header as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("our headers are ASCII"))
     }
 
     /// The first message's wamid.
-    pub fn wamid(&self) -> String {
+    pub(crate) fn wamid(&self) -> String {
         self.json()["data"]["messages"][0]["id"].as_str().expect("an accepted send has a wamid").to_owned()
     }
 
     /// `X-Message-Id`.
-    pub fn message_id(&self) -> String {
+    pub(crate) fn message_id(&self) -> String {
         self.header("x-message-id").expect("a stored message has an id").to_owned()
     }
 
     /// Status, code and body in one line, for failures.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
     }
 }
 
 impl Client {
     /// A client that has not called yet.
-    pub fn new(target: Target) -> Client {
+    pub(crate) fn new(target: Target) -> Client {
         Client { target, resting: Mutex::new(Vec::new()) }
     }
 
     /// A client of `http://127.0.0.1:1234`.
-    pub fn of_url(url: &str) -> Client {
+    pub(crate) fn of_url(url: &str) -> Client {
         let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
         Client::new(Target::Tcp(address.to_owned()))
     }
 
     /// Asks once; an answer must come.
-    pub async fn call(&self, ask: Ask) -> Answer {
+    pub(crate) async fn call(&self, ask: Ask) -> Answer {
         let what = format!("{} {}", ask.method, ask.path);
         match self.try_call(ask).await {
             Ok(answer) => answer,
@@ -171,7 +171,7 @@ impl Client {
     }
 
     /// Asks once; what breaks on the way is an error.
-    pub async fn try_call(&self, ask: Ask) -> Result<Answer, String> {
+    pub(crate) async fn try_call(&self, ask: Ask) -> Result<Answer, String> {
         let mut sender = match self.rested() {
             Some(sender) => sender,
             None => self.connect().await?,
@@ -191,12 +191,13 @@ impl Client {
     }
 
     /// Asks and hangs up after `wait` without having read anything.
-    pub async fn ask_and_leave(&self, ask: Ask, wait: Duration) {
+    pub(crate) async fn ask_and_leave(&self, ask: Ask, wait: Duration) {
         let Target::Tcp(address) = &self.target else { panic!("only callers over TCP leave") };
         let mut stream = TcpStream::connect(address).await.expect("the gateway listens");
         stream.write_all(&self.wire(&ask)).await.expect("the gateway reads");
         tokio::time::sleep(wait).await;
-        // A close with an unread answer is a reset: the rudest way of leaving.
+        // A reset: the rudest way of leaving.
+        stream.set_zero_linger().expect("a socket can be told to linger");
         drop(stream);
     }
 
@@ -261,7 +262,7 @@ impl Client {
 
 /// Sends bytes as they are and reads the first answer; `None` where the other side closes without
 /// one. For requests that no HTTP library would make.
-pub async fn raw(address: &str, bytes: &[u8]) -> Option<Answer> {
+pub(crate) async fn raw(address: &str, bytes: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).await.expect("the gateway listens");
     // A gateway that refuses at the head may close before it has read the rest.
     let _ = stream.write_all(bytes).await;

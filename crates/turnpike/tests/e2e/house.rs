@@ -14,33 +14,33 @@ use crate::client::{Answer, Ask, Client, Target};
 use crate::process::{Process, text_of};
 
 /// Where callers send.
-pub const SEND: &str = "/v1/wa/message";
+pub(crate) const SEND: &str = "/v1/wa/message";
 
 /// The number id of the first application.
-pub const NUMBER_ID: &str = "100000000000001";
+pub(crate) const NUMBER_ID: &str = "100000000000001";
 
 /// Requests that a key may make, where a test is not about limits.
-pub const UNLIMITED_PER_SECOND: u32 = 100_000;
+pub(crate) const UNLIMITED_PER_SECOND: u32 = 100_000;
 
 /// How a house is to be.
-pub struct Plan {
+pub(crate) struct Plan {
     /// What is paid in at first, as a decimal.
-    pub top_up: &'static str,
+    pub(crate) top_up: &'static str,
     /// `--set` of `serve`.
-    pub settings: Vec<String>,
+    pub(crate) settings: Vec<String>,
     /// Further flags of `turnpike simulator`.
-    pub simulator: Vec<String>,
+    pub(crate) simulator: Vec<String>,
     /// Environment of `serve`.
-    pub environment: Vec<(&'static str, String)>,
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// Whether the gateway speaks HTTP/2 over TLS with the simulator, or plain HTTP/1.1.
-    pub wire: Wire,
+    pub(crate) wire: Wire,
     /// The application's ceiling towards Meta, in messages a second.
-    pub number_per_second: u32,
+    pub(crate) number_per_second: u32,
 }
 
 /// What gateway and simulator speak with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// Plain HTTP/1.1.
     Http1,
     /// HTTP/2 over TLS, with the simulator's own certificate.
@@ -61,25 +61,25 @@ impl Default for Plan {
 }
 
 /// A gateway, its simulator and who calls them.
-pub struct House {
+pub(crate) struct House {
     /// `serve`.
-    pub gateway: Process,
+    pub(crate) gateway: Process,
     /// `simulator`.
-    pub simulator: Process,
+    pub(crate) simulator: Process,
     /// Callers.
-    pub api: Client,
+    pub(crate) api: Client,
     /// The operator.
-    pub operator: Client,
+    pub(crate) operator: Client,
     /// The simulator's own routes.
-    pub witness: Client,
+    pub(crate) witness: Client,
     /// Where callers reach the gateway, `127.0.0.1:1234`.
-    pub address: String,
+    pub(crate) address: String,
     /// The application's live key.
-    pub live: String,
+    pub(crate) live: String,
     /// And the id of it.
-    pub live_id: String,
+    pub(crate) live_id: String,
     /// The application's sandbox key.
-    pub sandbox: String,
+    pub(crate) sandbox: String,
     arguments: Vec<String>,
     environment: Vec<(&'static str, String)>,
     folder: TempDir,
@@ -87,10 +87,10 @@ pub struct House {
 
 impl House {
     /// Starts both and furnishes the gateway: one organization, money, one application, two keys.
-    pub async fn open(plan: Plan) -> House {
+    pub(crate) async fn open(plan: Plan) -> House {
         let folder = tempfile::Builder::new().prefix("tp").tempdir().expect("a temporary folder");
         let (simulator, url) = start_simulator(folder.path(), &plan);
-        let mut arguments = vec!["--data".to_owned(), text_of(&data(folder.path()))];
+        let mut arguments = vec!["--json".to_owned(), "--data".to_owned(), text_of(&data(folder.path()))];
         arguments.extend(["--listen", "127.0.0.1:0", "--graph-url", &url].map(str::to_owned));
         if plan.wire == Wire::Http2 {
             arguments.extend(["--graph-ca-file".to_owned(), text_of(&folder.path().join(CA))]);
@@ -138,22 +138,22 @@ impl House {
     }
 
     /// Where the gateway keeps its data.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         data(self.folder.path())
     }
 
     /// SIGKILL for the gateway.
-    pub fn kill_gateway(&mut self) {
+    pub(crate) fn kill_gateway(&mut self) {
         self.gateway.kill();
     }
 
     /// Opens the gateway again on the same folder, at a new address.
-    pub fn reopen_gateway(&mut self) {
+    pub(crate) fn reopen_gateway(&mut self) {
         self.reopen_gateway_with(&[]);
     }
 
     /// Opens the gateway again with other settings beside the first ones.
-    pub fn reopen_gateway_with(&mut self, settings: &[&str]) {
+    pub(crate) fn reopen_gateway_with(&mut self, settings: &[&str]) {
         let mut arguments = self.arguments.clone();
         for setting in settings {
             arguments.extend(["--set".to_owned(), (*setting).to_owned()]);
@@ -166,43 +166,43 @@ impl House {
     }
 
     /// Sends with the live key.
-    pub async fn send(&self, body: &Value) -> Answer {
+    pub(crate) async fn send(&self, body: &Value) -> Answer {
         self.api.call(post(&self.live, body)).await
     }
 
     /// Sends with the live key under an Idempotency-Key.
-    pub async fn send_keyed(&self, body: &Value, key: &str) -> Answer {
+    pub(crate) async fn send_keyed(&self, body: &Value, key: &str) -> Answer {
         self.api.call(post(&self.live, body).key(key)).await
     }
 
     /// What an operator's GET answers.
-    pub async fn ask(&self, path: &str) -> Value {
+    pub(crate) async fn ask(&self, path: &str) -> Value {
         done(path, &self.operator.call(Ask::get(&format!("{OPERATOR}{path}"))).await)
     }
 
     /// What an operator's POST answers.
-    pub async fn order(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn order(&self, path: &str, body: Value) -> Value {
         done(path, &self.try_order(path, body).await)
     }
 
     /// An operator's POST, which may be refused.
-    pub async fn try_order(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn try_order(&self, path: &str, body: Value) -> Answer {
         self.operator.call(Ask::post(&format!("{OPERATOR}{path}")).json(&body)).await
     }
 
     /// Changes a setting of the application.
-    pub async fn change_app(&self, app: &str, body: Value) {
+    pub(crate) async fn change_app(&self, app: &str, body: Value) {
         let path = format!("{OPERATOR}/applications/{app}");
         done(&path, &self.operator.call(Ask::new(http::Method::PATCH, &path).json(&body)).await);
     }
 
     /// Pays in.
-    pub async fn top_up(&self, amount: &str) {
+    pub(crate) async fn top_up(&self, amount: &str) {
         self.order("/organizations/-/wallet/top-up", json!({"amount": amount, "reason": "paid in"})).await;
     }
 
     /// Makes a key; limits are high where `policy` does not say otherwise.
-    pub async fn new_key(&self, app: &str, policy: Value) -> Value {
+    pub(crate) async fn new_key(&self, app: &str, policy: Value) -> Value {
         let mut body = json!({"ratePerSecond": UNLIMITED_PER_SECOND, "ratePerMinute": 60 * UNLIMITED_PER_SECOND});
         let asked = policy.as_object().expect("a policy is an object").clone();
         body.as_object_mut().expect("an object").extend(asked);
@@ -210,30 +210,30 @@ impl House {
     }
 
     /// The text of a new key.
-    pub async fn key(&self, policy: Value) -> String {
+    pub(crate) async fn key(&self, policy: Value) -> String {
         key_text(&self.new_key("shop", policy).await)
     }
 
     /// The live wallet in millionths: posted, held, available.
-    pub async fn wallet(&self) -> Wallet {
+    pub(crate) async fn wallet(&self) -> Wallet {
         self.wallet_of(false).await
     }
 
     /// A wallet, live or sandbox.
-    pub async fn wallet_of(&self, sandbox: bool) -> Wallet {
+    pub(crate) async fn wallet_of(&self, sandbox: bool) -> Wallet {
         let view = self.ask(&format!("/organizations/-/wallet?sandbox={sandbox}")).await;
         Wallet { posted: micros(&view["posted"]), held: micros(&view["held"]), available: micros(&view["available"]) }
     }
 
     /// Proves the ledger, and says what does not hold.
-    pub async fn verify(&self) {
+    pub(crate) async fn verify(&self) {
         let proof = self.order("/ledger/verify", json!({})).await;
         assert_eq!(proof["clean"], true, "the ledger is not clean: {proof:#}");
         assert!(proof["checks"].as_array().is_some_and(|checks| checks.len() >= 6), "few invariants were proved: {proof:#}");
     }
 
     /// Every stored message in a state (`any` for all), newest first.
-    pub async fn messages(&self, state: &str) -> Vec<Value> {
+    pub(crate) async fn messages(&self, state: &str) -> Vec<Value> {
         let mut messages = Vec::new();
         let mut before = String::new();
         loop {
@@ -249,17 +249,17 @@ impl House {
     }
 
     /// A message as its owner sees it, by id or wamid.
-    pub async fn look_up(&self, id: &str) -> Answer {
+    pub(crate) async fn look_up(&self, id: &str) -> Answer {
         self.api.call(Ask::get(&format!("{SEND}/{}", encoded(id))).bearer(&self.live)).await
     }
 
     /// A message by its Idempotency-Key.
-    pub async fn look_up_key(&self, key: &str) -> Answer {
+    pub(crate) async fn look_up_key(&self, key: &str) -> Answer {
         self.api.call(Ask::get(SEND).bearer(&self.live).key(key)).await
     }
 
     /// What the simulator was POSTed as messages, oldest first.
-    pub async fn posts(&self) -> Vec<Value> {
+    pub(crate) async fn posts(&self) -> Vec<Value> {
         let all = self.witness.call(Ask::get("/_sim/requests?limit=1000000")).await.json();
         all.as_array()
             .expect("the record is a list")
@@ -270,25 +270,25 @@ impl House {
     }
 
     /// What the simulator was POSTed for one recipient (digits).
-    pub async fn posts_to(&self, digits: &str) -> Vec<Value> {
+    pub(crate) async fn posts_to(&self, digits: &str) -> Vec<Value> {
         let to = format!("+{digits}");
         self.posts().await.into_iter().filter(|post| post["body"]["to"] == to.as_str()).collect()
     }
 
     /// Sets a rule of the simulator's; gives its number.
-    pub async fn script(&self, rule: Value) -> u64 {
+    pub(crate) async fn script(&self, rule: Value) -> u64 {
         let answer = self.witness.call(Ask::post("/_sim/script").json(&rule)).await;
         assert_eq!(answer.status, 201, "the simulator takes the rule {rule}: {}", answer.summary());
         answer.json()["ids"][0].as_u64().expect("a rule has a number")
     }
 
     /// Takes every rule back.
-    pub async fn unscript(&self) {
+    pub(crate) async fn unscript(&self) {
         self.witness.call(Ask::new(http::Method::DELETE, "/_sim/script")).await;
     }
 
     /// Waits until a message under a key has left the state `admitted`.
-    pub async fn settled(&self, key: &str) -> Value {
+    pub(crate) async fn settled(&self, key: &str) -> Value {
         for _ in 0..600 {
             let found = self.look_up_key(key).await;
             if found.status == 200 && found.json()["data"]["state"] != "admitted" {
@@ -302,13 +302,13 @@ impl House {
 
 /// A wallet in millionths of its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wallet {
+pub(crate) struct Wallet {
     /// Paid in and not taken.
-    pub posted: i64,
+    pub(crate) posted: i64,
     /// Reserved.
-    pub held: i64,
+    pub(crate) held: i64,
     /// The difference.
-    pub available: i64,
+    pub(crate) available: i64,
 }
 
 /// Where the operator's routes begin.
@@ -324,9 +324,12 @@ fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
+/// Starts a gateway; gives its address without the scheme.
 fn serve(arguments: &[String], environment: &[(&'static str, String)]) -> (Process, String) {
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Process::serving(arguments, &environment)
+    let (process, announced) = Process::announcing("serve", arguments, &environment);
+    let url = announced["address"].as_str().expect("its address");
+    (process, url.strip_prefix("http://").expect("callers are not encrypted here").to_owned())
 }
 
 /// Starts the simulator; its record is on disk before it answers.
@@ -339,7 +342,7 @@ fn start_simulator(folder: &Path, plan: &Plan) -> (Process, String) {
     }
     arguments.extend(plan.simulator.iter().cloned());
     std::fs::create_dir_all(folder.join("simulator")).expect("a folder for the record");
-    let (process, announced) = Process::announcing("simulator", &arguments);
+    let (process, announced) = Process::announcing("simulator", &arguments, &[]);
     let url = announced["address"].as_str().expect("its address").to_owned();
     (process, url)
 }
@@ -352,12 +355,12 @@ fn witness(folder: &Path, url: &str) -> Client {
 }
 
 /// What an application is connected with.
-pub fn connection(number_id: &str, waba_id: &str) -> Value {
+pub(crate) fn connection(number_id: &str, waba_id: &str) -> Value {
     json!({"phoneNumberId": number_id, "wabaId": waba_id, "accessToken": "EAATESTS0000000000000000", "phoneNumber": "15550001000"})
 }
 
 /// The text of a key as the answer that made it shows it.
-pub fn key_text(made: &Value) -> String {
+pub(crate) fn key_text(made: &Value) -> String {
     made["key"].as_str().unwrap_or_else(|| panic!("a made key shows its text once: {made}")).to_owned()
 }
 
@@ -370,22 +373,22 @@ fn done(what: &str, answer: &Answer) -> Value {
 }
 
 /// A send.
-pub fn post(key: &str, body: &Value) -> Ask {
+pub(crate) fn post(key: &str, body: &Value) -> Ask {
     Ask::post(SEND).bearer(key).json(body)
 }
 
 /// A text message.
-pub fn text(to: &str) -> Value {
+pub(crate) fn text(to: &str) -> Value {
     json!({"messaging_product": "whatsapp", "to": to, "type": "text", "text": {"body": "Your parcel has left our house."}})
 }
 
 /// The nth ordinary recipient: a Turkish number that no rule or magic knows.
-pub fn recipient(n: usize) -> String {
+pub(crate) fn recipient(n: usize) -> String {
     format!("90532{n:07}")
 }
 
 /// Millionths of a decimal text.
-pub fn micros(amount: &Value) -> i64 {
+pub(crate) fn micros(amount: &Value) -> i64 {
     let text = amount.as_str().unwrap_or_else(|| panic!("an amount is a decimal text, not {amount}"));
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
@@ -394,6 +397,6 @@ pub fn micros(amount: &Value) -> i64 {
 }
 
 /// A wamid as a path's tail.
-pub fn encoded(id: &str) -> String {
+pub(crate) fn encoded(id: &str) -> String {
     id.replace('%', "%25").replace('/', "%2F").replace('+', "%2B").replace('=', "%3D")
 }

@@ -12,7 +12,7 @@ use crate::house::{House, Plan, SEND, key_text, post, recipient, text};
 const REPEATS: usize = 1_000;
 
 /// A plan in which an unknown outcome is answered quickly.
-pub fn quick() -> Plan {
+pub(crate) fn quick() -> Plan {
     Plan {
         settings: ["graph.answer_wait=400ms", "graph.reply_within=2s", "graph.hard_cap=1s", "graph.retry_min=1ms", "graph.retry_max=5ms"]
             .map(str::to_owned)
@@ -31,7 +31,7 @@ async fn a_thousand_repeats_of_one_keyed_request_are_one_message() {
 }
 
 /// The promise itself; `environment` may plant a bug.
-pub async fn a_thousand_repeats(environment: Vec<(&'static str, String)>) {
+pub(crate) async fn a_thousand_repeats(environment: Vec<(&'static str, String)>) {
     let mut house = House::open(Plan { environment, ..Plan::default() }).await;
     let before = house.wallet().await;
     let to = recipient(1);
@@ -90,7 +90,7 @@ async fn the_same_key_with_another_request_is_refused() {
 }
 
 /// The promise itself; `environment` may plant a bug.
-pub async fn another_request_under_the_key(environment: Vec<(&'static str, String)>) {
+pub(crate) async fn another_request_under_the_key(environment: Vec<(&'static str, String)>) {
     let house = House::open(Plan { environment, ..Plan::default() }).await;
     let body = text(&recipient(1));
     assert_eq!(house.send_keyed(&body, "order-1").await.status, 200);

@@ -57,9 +57,9 @@ async fn three_hundred_kills_lose_nothing_and_double_nothing() {
 
 /// What a run saw.
 #[derive(Default)]
-pub struct Run {
+pub(crate) struct Run {
     /// What must not be.
-    pub violations: Vec<String>,
+    pub(crate) violations: Vec<String>,
     kills: usize,
     acknowledged: usize,
     unanswered: usize,
@@ -107,7 +107,7 @@ impl Asked {
 }
 
 /// So many kills on one data folder; `environment` may plant a bug.
-pub async fn rounds(rounds: usize, seed: u64, environment: Vec<(&'static str, String)>) -> Run {
+pub(crate) async fn rounds(rounds: usize, seed: u64, environment: Vec<(&'static str, String)>) -> Run {
     let mut house = House::open(Plan { top_up: TOP_UP, environment, ..Plan::default() }).await;
     let mut chance = Chance(seed);
     let mut run = Run::default();

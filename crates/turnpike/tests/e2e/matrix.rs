@@ -208,7 +208,7 @@ async fn every_cell_of_the_matrix_ends_as_the_failure_table_says() {
 }
 
 /// The promise itself, for the behaviours that `wanted` picks; `environment` may plant a bug.
-pub async fn whole(environment: Vec<(&'static str, String)>, wanted: impl Fn(&str) -> bool) {
+pub(crate) async fn whole(environment: Vec<(&'static str, String)>, wanted: impl Fn(&str) -> bool) {
     let mut houses = Vec::new();
     for n in 0..2 * HOUSES {
         let wire = if n % 2 == 0 { Wire::Http1 } else { Wire::Http2 };
@@ -252,7 +252,7 @@ pub async fn whole(environment: Vec<(&'static str, String)>, wanted: impl Fn(&st
         house.verify().await;
         wrong.extend(tokens_sent_twice(&house.posts().await));
     }
-    assert!(wrong.is_empty(), "{} of {count} cells or more are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} problems in {count} cells:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// One cell: what is wrong with it, if anything.
@@ -378,7 +378,7 @@ fn judge(cell: &Cell, answer: Option<&Answer>, view: &Value, posts: &[Value]) ->
 }
 
 /// Every attempt token is POSTed at most once.
-pub fn tokens_sent_twice(posts: &[Value]) -> Vec<String> {
+pub(crate) fn tokens_sent_twice(posts: &[Value]) -> Vec<String> {
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for post in posts {
         if let Some(token) = post["body"]["biz_opaque_callback_data"].as_str() {
@@ -386,6 +386,28 @@ pub fn tokens_sent_twice(posts: &[Value]) -> Vec<String> {
         }
     }
     times.into_iter().filter(|(_, times)| *times > 1).map(|(token, times)| format!("the token {token} was POSTed {times} times")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_after_the_callers_time_still_decides() {
+    a_late_answer(Vec::new()).await;
+}
+
+/// The promise itself; `environment` may plant a bug.
+pub(crate) async fn a_late_answer(environment: Vec<(&'static str, String)>) {
+    let house = House::open(plan(Wire::Http1, environment)).await;
+    // Answered after 2 s: later than callers wait here, earlier than we hang up on Meta.
+    let to = "1555010202000";
+    let told = house.send_keyed(&text(to), "late").await;
+    assert_eq!((told.status, told.code().as_str()), (504, "GW_003"), "{}", told.summary());
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let view = house.settled("late").await;
+    assert_eq!(view["state"], "accepted", "the late answer was lost: {view}");
+    let again = house.send_keyed(&text(to), "late").await;
+    assert_eq!((again.status, again.message_id()), (200, told.message_id()), "{}", again.summary());
+    assert_eq!(view["wamid"], again.wamid().as_str());
+    assert_eq!(house.posts_to(to).await.len(), 1, "POSTs");
+    house.verify().await;
 }
 
 #[test]

@@ -19,7 +19,7 @@ async fn of_a_thousand_sends_at_once_a_wallet_for_five_hundred_admits_five_hundr
 }
 
 /// The promise itself; `environment` may plant a bug.
-pub async fn a_wallet_for_half(environment: Vec<(&'static str, String)>) {
+pub(crate) async fn a_wallet_for_half(environment: Vec<(&'static str, String)>) {
     // 500 × 0.0019, and not a millionth more.
     let house = House::open(Plan { top_up: "0.95", environment, ..Plan::default() }).await;
     let bodies: Vec<Value> = (0..AT_ONCE).map(|n| text(&recipient(n))).collect();
@@ -46,7 +46,7 @@ async fn an_operator_corrects_refunds_and_resolves_once_each() {
 }
 
 /// The promise itself; `environment` may plant a bug.
-pub async fn corrections(environment: Vec<(&'static str, String)>) {
+pub(crate) async fn corrections(environment: Vec<(&'static str, String)>) {
     let house = House::open(Plan { top_up: "1.00", environment, ..crate::idempotency::quick() }).await;
     let sent = house.send(&text(&recipient(1))).await;
     assert_eq!(sent.status, 200, "{}", sent.summary());

@@ -19,7 +19,7 @@ impl Demo {
     fn start(folder: &TempDir) -> Demo {
         let data = text_of(&folder.path().join("demo"));
         let arguments = ["--json", "--listen", "127.0.0.1:0", "--data", &data].map(str::to_owned);
-        let (process, announced) = Process::announcing("demo", &arguments);
+        let (process, announced) = Process::announcing("demo", &arguments, &[]);
         let url = |name: &str| announced[name].as_str().unwrap_or_else(|| panic!("{name} in {announced}")).to_owned();
         let (api, simulator) = (Client::of_url(&url("address")), Client::of_url(&url("simulator")));
         Demo { _process: process, api, simulator, announced }
