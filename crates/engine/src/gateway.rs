@@ -333,19 +333,29 @@ impl Engine {
                     }
                     next_sync = Instant::now() + SYNC_EVERY;
                 }
-                tokio::select! {
-                    () = engine.stopping.cancelled() => return,
-                    () = tokio::time::sleep(HOUSEKEEPING_EVERY) => engine.keep_house().await,
+                let due = async {
+                    tokio::time::sleep(HOUSEKEEPING_EVERY).await;
+                    engine.keep_house().await;
+                };
+                if engine.stopping.run_until_cancelled(due).await.is_none() {
+                    return;
                 }
+            }
+        });
+        // Beside the other, which may wait for Meta or the disk.
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while engine.stopping.run_until_cancelled(tokio::time::sleep(TEND_EVERY)).await.is_some() {
+                engine.limits.tend(engine.tick(), engine.clock.now());
             }
         });
     }
 
-    /// What is due now and then: expired keys, forgotten days, idle windows.
+    /// What is due now and then: expired keys, forgotten days. It may be cut short: forgetting goes
+    /// by slices, each a commit of its own.
     async fn keep_house(&self) {
         let now = self.clock.now();
         self.keys.forget_expired(now);
-        self.limits.tend(self.tick(), now);
         let days = |count: i64| UnixMs(now.0 - count * DAY_MS).day();
         if let Err(error) = self.store.forget_before(days(CONTENT_DAYS), days(ANSWER_DAYS)).await {
             tracing::warn!(error = %error, "forgetting what is past its retention");
@@ -437,6 +447,8 @@ impl Engine {
     }
 }
 
+/// Idle windows are let go in small steps, so that none holds up a request.
+const TEND_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 /// Nothing in it is urgent.
 const HOUSEKEEPING_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 /// Bodies are kept this long (contract §10).

@@ -170,3 +170,20 @@ fn what_was_read_before_a_restart_is_known_and_not_fresh() {
     });
     house.finish();
 }
+
+#[test]
+fn a_stop_does_not_wait_for_a_meta_that_takes_its_time_over_templates() {
+    let house = house_with(Vec::new());
+    house.run(async {
+        let (slow, _gate) = End::Lost.held();
+        house.meta.next_templates(slow);
+        house.engine().run();
+        house.until("templates are asked for", || async { house.meta.asked_for_templates() == 1 }).await;
+        let begun = tokio::time::Instant::now();
+        assert_eq!(house.engine().stop(Duration::from_secs(15)).await, 0);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    });
+    let mut house = house;
+    house.crash();
+    house.finish();
+}
