@@ -24,6 +24,8 @@ pub(crate) const STEADY_CONNECTIONS: usize = 32;
 pub(crate) const STEADY_RATE: f64 = 1_000.0;
 /// Share of one processor above which a slice counts as disturbed.
 pub(crate) const FOREIGN_MAX: f64 = 0.1;
+/// How often one slice is done again: who disturbs it for longer disturbs the next one too.
+const RETRIES_OF_ONE: u32 = 2;
 /// Seconds of load before those that count.
 const WARM_SECONDS: f64 = 0.2;
 
@@ -83,10 +85,12 @@ impl Bench {
     /// # Errors
     /// Where the run is void: an answer that is no 2xx, a repeat, a lost request.
     pub(crate) fn slice(&self, subject: &Subject, kind: Kind, seconds: f64) -> anyhow::Result<Slice> {
+        let mut tries = 0;
         loop {
             let slice = self.once(subject, kind, seconds)?;
             let is_disturbed = slice.foreign > FOREIGN_MAX;
-            if is_disturbed && self.retries.get() > 0 {
+            tries += 1;
+            if is_disturbed && tries <= RETRIES_OF_ONE && self.retries.get() > 0 {
                 self.retries.set(self.retries.get() - 1);
                 continue;
             }
