@@ -123,7 +123,8 @@ impl Pool {
                 return Ok(lease);
             }
             match self.next_step() {
-                Step::Dial(seat) => match self.dialler.dial(&self.target, seat, &self.told).await? {
+                // Dialling is rare and large: in a box it makes no other request's future larger.
+                Step::Dial(seat) => match Box::pin(self.dialler.dial(&self.target, seat, &self.told)).await? {
                     Dialled::One(connection) => return Ok(Lease::One(connection)),
                     Dialled::Shared(connection) => self.share(connection),
                 },
