@@ -13,12 +13,12 @@ pub mod graph;
 pub mod keys;
 pub mod limits;
 pub mod metrics;
+pub mod net;
 pub mod rates;
 pub mod secret;
 pub mod send;
 pub mod settings;
 pub mod templates;
-pub mod net;
 pub mod transport;
 pub mod vault;
 

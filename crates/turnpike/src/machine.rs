@@ -34,7 +34,9 @@ impl Machine for DataFolder {
 fn private(name: &str, path: &Path, others: u32) -> Check {
     let name = name.to_owned();
     match std::fs::metadata(path) {
-        Ok(found) if found.permissions().mode() & others == 0 => Check { name, ok: true, detail: format!("{} is the owner's alone", path.display()), advice: None },
+        Ok(found) if found.permissions().mode() & others == 0 => {
+            Check { name, ok: true, detail: format!("{} is the owner's alone", path.display()), advice: None }
+        }
         Ok(_) => Check {
             name,
             ok: false,
@@ -44,7 +46,12 @@ fn private(name: &str, path: &Path, others: u32) -> Check {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Check { name, ok: true, detail: format!("{} is not here; it is configured elsewhere", path.display()), advice: None }
         }
-        Err(error) => Check { name, ok: false, detail: format!("{}: {error}", path.display()), advice: Some("Look at who owns the folder.".to_owned()) },
+        Err(error) => Check {
+            name,
+            ok: false,
+            detail: format!("{}: {error}", path.display()),
+            advice: Some("Look at who owns the folder.".to_owned()),
+        },
     }
 }
 

@@ -110,10 +110,7 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
     let gate = Gate::new(config.sends_in_flight);
     let service = Arc::new(router(config, &engine, &gate));
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    let servers = vec![
-        server.start(Arc::clone(&service), &tracker, shutdown.clone()),
-        control.start(service, &tracker, shutdown.clone()),
-    ];
+    let servers = vec![server.start(Arc::clone(&service), &tracker, shutdown.clone()), control.start(service, &tracker, shutdown.clone())];
     Ok(Running { engine, address, simulator_url, simulator, gate, servers, shutdown, socket })
 }
 
@@ -176,7 +173,8 @@ async fn base(config: &Config) -> anyhow::Result<Base> {
              see: turnpike message list --state unknown"
         );
     }
-    let transport: Arc<dyn Transport> = Arc::new(NetTransport::new(config.net.clone(), Arc::clone(&entropy)).context("preparing TLS towards Meta")?);
+    let transport: Arc<dyn Transport> =
+        Arc::new(NetTransport::new(config.net.clone(), Arc::clone(&entropy)).context("preparing TLS towards Meta")?);
     Ok(Base { clock, entropy, vault, store: Arc::new(store), transport })
 }
 
@@ -238,5 +236,9 @@ fn make_private_folder(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         bail!("{} is not a folder; name another with --data", folder.display());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(|| format!("making the data folder {}", folder.display()))
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("making the data folder {}", folder.display()))
 }

@@ -186,18 +186,8 @@ impl SqliteStore {
             };
             threads.push(spawn("store-keeper", Box::new(keep))?);
         }
-        let store = SqliteStore {
-            file,
-            inline,
-            queue,
-            readers,
-            idempotency,
-            wamids,
-            cipher,
-            keeper,
-            threads: Mutex::new(threads),
-            _lock: lock,
-        };
+        let store =
+            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, keeper, threads: Mutex::new(threads), _lock: lock };
         Ok((store, recovery))
     }
 

@@ -149,7 +149,8 @@ fn read_keys(folder: &Path) -> anyhow::Result<Option<Keys>> {
     let path = folder.join(KEYS_FILE);
     match std::fs::read(&path) {
         Ok(text) => {
-            let keys = serde_json::from_slice(&text).with_context(|| format!("{} cannot be read; start over with --fresh", path.display()))?;
+            let keys =
+                serde_json::from_slice(&text).with_context(|| format!("{} cannot be read; start over with --fresh", path.display()))?;
             Ok(Some(keys))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

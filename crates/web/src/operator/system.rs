@@ -59,9 +59,12 @@ async fn database(operator: &Operator) -> Check {
 async fn ledger(operator: &Operator) -> Check {
     let name = "ledger".to_owned();
     match operator.engine.store().verify().await {
-        Ok(found) if found.clean => {
-            Check { name, ok: true, detail: format!("adds up: {} journal entries, {} messages", found.entries, found.messages), advice: None }
-        }
+        Ok(found) if found.clean => Check {
+            name,
+            ok: true,
+            detail: format!("adds up: {} journal entries, {} messages", found.entries, found.messages),
+            advice: None,
+        },
         Ok(found) => {
             let broken: Vec<&str> = found.checks.iter().filter(|check| !check.holds).map(|check| check.id).collect();
             Check {
