@@ -172,6 +172,7 @@ impl NetTransport {
     async fn try_until(&self, host: &Host, request: &GraphRequest, deadline: Instant) -> Result<GraphResponse, TransportError> {
         let (mut retries, mut rested) = (0, 0);
         let mut before = None;
+        let last_begin = Instant::now() + retry::BEGIN_WITHIN;
         loop {
             let failed = match timeout_at(deadline, host.pool.lease(deadline)).await {
                 Err(_) => {
@@ -191,7 +192,8 @@ impl NetTransport {
             };
             let again = matches!(failed.sent, Sent::No(cause) if cause != NotSentCause::Pool) && retries < retry::RETRIES_MAX;
             let wait = retry::jittered(self.config.timeouts.retry_min, self.config.timeouts.retry_max, self.entropy.as_ref());
-            if !again || Instant::now() + wait >= deadline || !host.retries.take() {
+            let next = Instant::now() + wait;
+            if !again || next >= deadline || next > last_begin || !host.retries.take() {
                 return Err(failed);
             }
             retries += 1;

@@ -13,6 +13,10 @@ use crate::entropy::Entropy;
 /// Connecting again, at most so often a request.
 pub(super) const RETRIES_MAX: u32 = 2;
 
+/// No try begins later than this: name, connection and handshake may take 9 s together, and all must
+/// be over within the 20 s that a caller waits. Else he would hear "unknown" of what never left.
+pub(super) const BEGIN_WITHIN: Duration = Duration::from_secs(8);
+
 /// What a request puts into the budget, in thousandths of a retry.
 const DEPOSIT: i64 = 100;
 /// What a retry takes out.
