@@ -26,7 +26,8 @@ pub(crate) fn program() -> anyhow::Result<PathBuf> {
         done.is_ok_and(|output| output.status.success())
     };
     let install = ["install", "-y", "--no-install-recommends", "nginx"];
-    if !apt(&install) && !(apt(&["update"]) && apt(&install)) {
+    let installed = apt(&install) || (apt(&["update"]) && apt(&install));
+    if !installed {
         bail!("nginx is needed as the yardstick and cannot be installed here; as root: apt-get install nginx");
     }
     find().context("nginx was installed, and is not among the usual folders")

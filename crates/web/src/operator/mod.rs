@@ -85,7 +85,6 @@ impl Operator {
     }
 
     /// The routes, behind the question who calls.
-    #[must_use]
     pub fn router(self) -> Router {
         let routes = Router::new()
             .route("/organizations", get(organizations::list).post(organizations::create))
