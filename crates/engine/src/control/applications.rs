@@ -52,8 +52,8 @@ pub struct Change {
 /// The highest ceiling that Meta gives a number is 1,000 a second (meta-cloud-api §4); a bench
 /// against the simulator may go further.
 const NUMBER_PER_SECOND_MAX: u32 = 1_000_000;
-/// Bodies are kept at most this long (contract §10).
-const BODY_RETENTION_DAYS_MAX: u16 = 30;
+/// Bodies are kept this long or not at all (contract §10): they lie in tables by day that go whole.
+const BODY_RETENTION_DAYS: u16 = 30;
 
 impl Engine {
     /// Makes a draft; without `app_id` one is made from the name.
@@ -126,9 +126,9 @@ impl Engine {
             faults.push(FieldFault::new("numberPerSecond", format!("must be from 1 to {NUMBER_PER_SECOND_MAX}")));
         }
         if let Some(days) = change.body_retention_days
-            && days > BODY_RETENTION_DAYS_MAX
+            && ![0, BODY_RETENTION_DAYS].contains(&days)
         {
-            faults.push(FieldFault::new("bodyRetentionDays", format!("must be from 0 to {BODY_RETENTION_DAYS_MAX}")));
+            faults.push(FieldFault::new("bodyRetentionDays", format!("must be {BODY_RETENTION_DAYS}, or 0 to keep none")));
         }
         if !faults.is_empty() {
             return Err(ControlFault::Fields(faults));

@@ -164,7 +164,7 @@ struct Settings {
     /// on refuses free-form messages outside the customer service window
     #[arg(long, value_enum, value_name = "on|off", hide_possible_values = true)]
     enforce_window: Option<Switch>,
-    /// Days that message bodies are kept; 0 keeps none
+    /// Days that message bodies are kept: 30, or 0 to keep none
     #[arg(long, value_name = "DAYS")]
     body_retention_days: Option<u16>,
 }

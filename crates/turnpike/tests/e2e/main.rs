@@ -17,5 +17,6 @@ mod matrix;
 mod money;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod policy;
 mod process;
 mod seed;
