@@ -46,6 +46,9 @@ struct Cli {
     /// Rounds of the side by side
     #[arg(long, value_name = "NUMBER")]
     rounds: Option<usize>,
+    /// Connections under saturating load; the gateway allows 256 from one address
+    #[arg(long, value_name = "NUMBER", default_value_t = 64)]
+    connections: usize,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -106,10 +109,10 @@ fn run(typed: &Cli) -> anyhow::Result<()> {
 }
 
 fn quick(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
-    let house = House::open(gateway, QUICK_RETRIES, typed.json)?;
+    let house = House::open(gateway, typed.connections, QUICK_RETRIES, typed.json)?;
     let (both, idle_mib, loaded_mib) = house.side_by_side(typed.rounds.unwrap_or(QUICK_ROUNDS), SLICE_SECONDS)?;
     let foreign = house.bench.foreign.borrow();
-    eprint!("{}", results::side_by_side(&both));
+    eprint!("{}", results::side_by_side(&both, typed.connections));
     eprintln!(
         "\nCPU over nginx's: {}. Resident memory: {} MiB idle, {} MiB after the run. Foreign processes took {:.2} of one processor (median slice).",
         figures::number(both.cpu_ratio()),
@@ -125,12 +128,13 @@ fn quick(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
 
 fn full(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
     let version = said(Command::new(&gateway).arg("--version"))?;
-    let house = House::open(gateway, RETRIES, false)?;
+    let house = House::open(gateway, typed.connections, RETRIES, false)?;
     let (both, idle_mib, loaded_mib) = house.side_by_side(typed.rounds.unwrap_or(ROUNDS), SLICE_SECONDS)?;
     let demo_ms = house.demo_ready_ms(DEMO_STARTS)?;
     let keys = house.growth_with_keys(GROWTH_ROUNDS, SLICE_SECONDS)?;
     let messages = house.growth_with_messages(GROWTH_ROUNDS, SLICE_SECONDS)?;
     let results = Results {
+        connections: typed.connections,
         date: said(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?,
         machine: scenarios::machine(),
         nginx: scenarios::nginx_version(),

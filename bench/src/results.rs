@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use crate::figures::{Bound, Goal, SideBySide, Track, added, number};
-use crate::rounds::{FOREIGN_MAX, SATURATING_CONNECTIONS, STEADY_CONNECTIONS, STEADY_RATE, Slice};
+use crate::rounds::{FOREIGN_MAX, STEADY_CONNECTIONS, STEADY_RATE, Slice};
 use crate::stats::median;
 
 /// Everything that a full run measured.
 pub(crate) struct Results {
+    /// Under saturating load.
+    pub(crate) connections: usize,
     pub(crate) date: String,
     pub(crate) machine: String,
     pub(crate) nginx: String,
@@ -68,7 +70,7 @@ impl Results {
             writeln!(out, "{}", goal.row())?;
         }
         writeln!(out, "\n## Side by side\n")?;
-        out.push_str(&side_by_side(&self.both));
+        out.push_str(&side_by_side(&self.both, self.connections));
         let (low, high) = self.both.cpu_ratio_spread();
         writeln!(
             out,
@@ -88,9 +90,9 @@ impl Results {
 }
 
 /// The table of the three.
-pub(crate) fn side_by_side(both: &SideBySide) -> String {
+pub(crate) fn side_by_side(both: &SideBySide, connections: usize) -> String {
     let mut out = format!(
-        "Saturated: {SATURATING_CONNECTIONS} connections, each sending as soon as it was answered. Steady: {STEADY_RATE:.0} requests a second over \
+        "Saturated: {connections} connections, each sending as soon as it was answered. Steady: {STEADY_RATE:.0} requests a second over \
          {STEADY_CONNECTIONS} connections, timed from when each was due. Medians of {} rounds; CPU in µs per request, times in µs.\n\n\
          | | CPU saturated | requests/s | CPU steady | p50 | p90 | p99 | added p50 | added p99 |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",

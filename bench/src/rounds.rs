@@ -15,9 +15,6 @@ use crate::load::Report;
 use crate::machine::{Busy, cpu_of};
 use crate::process::LOAD_CPU;
 
-/// Connections under saturating load, each with a request under way: the gateway allows 256 from
-/// one address.
-pub(crate) const SATURATING_CONNECTIONS: usize = 128;
 /// Connections under steady load: enough that none is waited for.
 pub(crate) const STEADY_CONNECTIONS: usize = 32;
 /// Requests a second under steady load.
@@ -39,6 +36,8 @@ pub(crate) struct Subject {
     pub(crate) path: &'static str,
     /// The API keys that it knows.
     pub(crate) keys: PathBuf,
+    /// How many of those send.
+    pub(crate) senders: usize,
     /// Its processes.
     pub(crate) pids: Vec<u32>,
 }
@@ -67,6 +66,8 @@ pub(crate) enum Kind {
 pub(crate) struct Bench {
     /// Everything that this bench started and that runs beside the subject in a slice.
     pub(crate) beside: RefCell<Vec<u32>>,
+    /// Connections under saturating load, each with a request under way.
+    pub(crate) connections: usize,
     /// How often a disturbed slice may be done again, over the whole run.
     pub(crate) retries: Cell<u32>,
     /// Slices that stayed disturbed.
@@ -136,10 +137,11 @@ impl Bench {
     fn load(&self, subject: &Subject, kind: Kind, seconds: f64) -> anyhow::Result<Report> {
         let run = self.next_run.get();
         self.next_run.set(run + 1);
-        let connections = if kind == Kind::Steady { STEADY_CONNECTIONS } else { SATURATING_CONNECTIONS };
+        let connections = if kind == Kind::Steady { STEADY_CONNECTIONS } else { self.connections };
         let mut command = Command::new("taskset");
         command.args(["-c", LOAD_CPU]).arg(std::env::current_exe()?).arg("load");
         command.arg("--address").arg(subject.address.to_string()).arg("--path").arg(subject.path).arg("--keys").arg(&subject.keys);
+        command.arg("--senders").arg(subject.senders.to_string());
         command.arg("--connections").arg(connections.to_string()).arg("--run").arg(run.to_string());
         command.arg("--seconds").arg(seconds.to_string()).arg("--warm").arg(WARM_SECONDS.to_string());
         if kind == Kind::Steady {

@@ -18,6 +18,8 @@ use crate::{machine, nginx};
 
 /// Keys of the gateway beside nginx: as many as nginx's table has.
 const USUAL_KEYS: usize = nginx::KEYS;
+/// Those of them that send.
+const SENDERS: usize = 1_000;
 /// Keys of the grown gateway.
 pub(crate) const MANY_KEYS: usize = 1_000_000;
 /// Messages that the grown store holds.
@@ -49,7 +51,7 @@ impl Drop for House {
 impl House {
     /// Starts the upstream in a folder beside the built programs: on the same disk, not in a
     /// temporary folder, which may be memory.
-    pub(crate) fn open(gateway: PathBuf, retries: u32, is_quiet: bool) -> anyhow::Result<House> {
+    pub(crate) fn open(gateway: PathBuf, connections: usize, retries: u32, is_quiet: bool) -> anyhow::Result<House> {
         let own = std::env::current_exe()?;
         let target = own.ancestors().nth(2).context("the bench runs from a target folder")?;
         let folder = target.join(format!("bench-{}", std::process::id()));
@@ -62,6 +64,7 @@ impl House {
         let seconds = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
         let bench = Bench {
             beside: RefCell::new(process.family()),
+            connections,
             retries: Cell::new(retries),
             disturbed: Cell::new(0),
             foreign: RefCell::new(Vec::new()),
@@ -90,9 +93,15 @@ impl House {
         self.say("side by side: the bare upstream, nginx, the gateway");
         let (nginx_process, nginx) = self.start_nginx()?;
         let (gateway, idle_mib) = self.start_gateway_idle()?;
-        let subject = self.subject_of(&gateway, "gateway", USUAL_KEYS)?;
-        let direct =
-            Subject { name: "direct", address: self.upstream, path: GRAPH_PATH, keys: nginx.keys.clone(), pids: self._upstream.family() };
+        let subject = self.subject_of(&gateway, "gateway", USUAL_KEYS, SENDERS)?;
+        let direct = Subject {
+            name: "direct",
+            address: self.upstream,
+            path: GRAPH_PATH,
+            keys: nginx.keys.clone(),
+            senders: SENDERS,
+            pids: self._upstream.family(),
+        };
         self.beside(&[&nginx_process, &gateway.process]);
         let subjects = [&direct, &nginx, &subject];
         self.warm(&subjects)?;
@@ -117,8 +126,8 @@ impl House {
         self.say("growth with keys: one, and a million that all send");
         let few = self.start_gateway("one-key")?;
         let many = self.start_gateway("many-keys")?;
-        let few_subject = self.subject_of(&few, "one key", 1)?;
-        let many_subject = self.subject_of(&many, "a million keys", MANY_KEYS)?;
+        let few_subject = self.subject_of(&few, "one key", 1, 1)?;
+        let many_subject = self.subject_of(&many, "a million keys", MANY_KEYS, MANY_KEYS)?;
         self.beside(&[&few.process, &many.process]);
         let ratio = self.compared(&few_subject, &many_subject, rounds, seconds)?;
         Ok((ratio, many.resident_mib()))
@@ -129,7 +138,7 @@ impl House {
     pub(crate) fn growth_with_messages(&self, rounds: usize, seconds: f64) -> anyhow::Result<f64> {
         self.say("growth with stored messages: an empty store, and two millions");
         let full = self.start_gateway("full")?;
-        let full_subject = self.subject_of(&full, "two million stored", USUAL_KEYS)?;
+        let full_subject = self.subject_of(&full, "two million stored", USUAL_KEYS, SENDERS)?;
         let mut stored = 0;
         while stored < MANY_MESSAGES {
             // Filling is no measurement, so nobody minds company.
@@ -138,7 +147,7 @@ impl House {
             self.say(&format!("  {stored} stored, {:.0}/s", filled.per_second));
         }
         let empty = self.start_gateway("empty")?;
-        let empty_subject = self.subject_of(&empty, "empty store", USUAL_KEYS)?;
+        let empty_subject = self.subject_of(&empty, "empty store", USUAL_KEYS, SENDERS)?;
         self.beside(&[&full.process, &empty.process]);
         let ratio = self.compared(&empty_subject, &full_subject, rounds, seconds)?;
         full.verify()?;
@@ -193,7 +202,7 @@ impl House {
         let mut process = Process::start("nginx", crate::process::SUBJECT_CPU, &program, &["-c", configuration], &log)?;
         process.wait_until(START_PATIENCE, || listens(address)).with_context(|| format!("see {}", log.display()))?;
         let pids = process.family();
-        Ok((process, Subject { name: "nginx", address, path: GRAPH_PATH, keys, pids }))
+        Ok((process, Subject { name: "nginx", address, path: GRAPH_PATH, keys, senders: SENDERS, pids }))
     }
 
     fn start_gateway(&self, name: &str) -> anyhow::Result<Gateway> {
@@ -207,9 +216,9 @@ impl House {
         Ok((gateway, idle_mib))
     }
 
-    fn subject_of(&self, gateway: &Gateway, name: &'static str, keys: usize) -> anyhow::Result<Subject> {
+    fn subject_of(&self, gateway: &Gateway, name: &'static str, keys: usize, senders: usize) -> anyhow::Result<Subject> {
         let keys = gateway.furnish(keys)?;
-        Ok(Subject { name, address: gateway.address, path: gateway::PATH, keys, pids: gateway.process.family() })
+        Ok(Subject { name, address: gateway.address, path: gateway::PATH, keys, senders, pids: gateway.process.family() })
     }
 }
 

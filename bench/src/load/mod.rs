@@ -42,6 +42,9 @@ pub(crate) struct Load {
     /// File with one API key a line
     #[arg(long)]
     pub(crate) keys: PathBuf,
+    /// How many of those keys send
+    #[arg(long)]
+    pub(crate) senders: usize,
     /// Connections, each with one request at a time
     #[arg(long)]
     pub(crate) connections: usize,

@@ -35,7 +35,7 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn new(load: &Load) -> anyhow::Result<Requests> {
         let text = std::fs::read_to_string(&load.keys).with_context(|| format!("reading {}", load.keys.display()))?;
-        let keys: Vec<String> = text.lines().map(str::to_owned).collect();
+        let keys: Vec<String> = text.lines().take(load.senders).map(str::to_owned).collect();
         ensure!(!keys.is_empty(), "{} holds no key", load.keys.display());
         let length = BODY.0.len() + RECIPIENT_DIGITS + BODY.1.len();
         Ok(Requests {
