@@ -15,6 +15,23 @@ pub struct UserStanding {
     pub opted_out_at: Option<UnixMs>,
 }
 
+/// How long a user's message keeps the customer service window open (meta-cloud-api §10).
+const WINDOW_MS: i64 = 24 * 3_600_000;
+
+impl UserStanding {
+    /// When the window closes, or closed; `None` where the user never wrote.
+    #[must_use]
+    pub fn window_closes_at(&self) -> Option<UnixMs> {
+        self.last_wrote_at.map(|at| at.plus_ms(WINDOW_MS))
+    }
+
+    /// Whether the window is open at `now`.
+    #[must_use]
+    pub fn window_is_open(&self, now: UnixMs) -> bool {
+        self.window_closes_at().is_some_and(|at| at > now)
+    }
+}
+
 /// Something learnt of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserNote {

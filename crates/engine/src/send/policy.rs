@@ -15,9 +15,6 @@ use crate::caller::Caller;
 use crate::control::ControlFault;
 use crate::directory::App;
 
-/// How long a user's message keeps the window open (meta-cloud-api §10).
-const WINDOW_MS: i64 = 24 * 3_600_000;
-
 impl Engine {
     /// Step 6, policy (contract §3.2).
     pub(super) async fn enforce_policy(
@@ -40,9 +37,8 @@ impl Engine {
         if is_marketing && known.opted_out_at.is_some() {
             return Err(Refusal::OptedOut);
         }
-        let closes_at = known.last_wrote_at.map(|at| at.plus_ms(WINDOW_MS));
-        if needs_window && closes_at.is_none_or(|at| at <= self.clock.now()) {
-            return Err(Refusal::WindowClosed { closed_at: closes_at });
+        if needs_window && !known.window_is_open(self.clock.now()) {
+            return Err(Refusal::WindowClosed { closed_at: known.window_closes_at() });
         }
         Ok(())
     }

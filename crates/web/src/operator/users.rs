@@ -43,9 +43,6 @@ pub(super) struct UserView {
     opted_out_at: Option<String>,
 }
 
-/// How long a user's message keeps the window open (meta-cloud-api §10).
-const WINDOW_MS: i64 = 24 * 3_600_000;
-
 pub(super) async fn show(
     State(operator): State<Operator>,
     Path(app): Path<String>,
@@ -84,7 +81,7 @@ pub(super) async fn note(
 fn view(known: UserStanding, now: UnixMs) -> UserView {
     UserView {
         last_wrote_at: known.last_wrote_at.map(UnixMs::to_rfc3339),
-        window_open: known.last_wrote_at.is_some_and(|at| at.plus_ms(WINDOW_MS) > now),
+        window_open: known.window_is_open(now),
         opted_out_at: known.opted_out_at.map(UnixMs::to_rfc3339),
     }
 }
