@@ -15,3 +15,5 @@ pub mod refusal;
 pub mod send;
 pub mod template;
 pub mod time;
+pub mod webhook;
+mod words;

@@ -12,7 +12,10 @@
 //! - a row of another organization is *not found*.
 
 pub mod applications;
+pub mod deliveries;
+pub mod endpoints;
 pub mod error;
+pub mod events;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 pub mod keys;
