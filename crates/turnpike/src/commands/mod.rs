@@ -17,3 +17,4 @@ pub(crate) mod serve;
 pub(crate) mod template;
 pub(crate) mod user;
 pub(crate) mod wallet;
+pub(crate) mod webhook;
