@@ -19,10 +19,12 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 use uuid::Uuid;
 
 use crate::applications::{Application, ApplicationChange, Applications, NewApplication};
+use crate::events::{EventKey, EventRecord, Events, Intake, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord};
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
 use crate::messages::{
-    Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
+    Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, PinnedPrice, Recalled, RecentSend, Resolve,
+    Settled,
 };
 use crate::organizations::{Created, NewOrganization, Organization, Organizations};
 use crate::rates::{ImportedCard, Rates};
@@ -79,6 +81,8 @@ pub enum Method {
     Wallets,
     Balance,
     Statement,
+    SetWalletAlert,
+    WalletAlert,
     Verify,
     ImportCard,
     ImportedCards,
@@ -86,6 +90,23 @@ pub enum Method {
     Templates,
     User,
     NoteUser,
+    Record,
+    Contents,
+    Pinned,
+    Event,
+    EventsAfter,
+    Statuses,
+    Notices,
+    DropNotice,
+    Quarantined,
+    QuarantineReplayed,
+    OpenUnknowns,
+    Overdue,
+    IntakeWasDown,
+    IntakeWorks,
+    IntakeGaps,
+    ForgetEventsBefore,
+    EraseUser,
     Ready,
     Backup,
     Close,
@@ -338,6 +359,14 @@ impl Ledger for FaultyStore {
         self.call(Method::Statement, move |inner| inner.statement(organization, mode, before, limit))
     }
 
+    fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool> {
+        self.call(Method::SetWalletAlert, move |inner| inner.set_wallet_alert(organization, mode, below))
+    }
+
+    fn wallet_alert(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Micros>> {
+        self.call(Method::WalletAlert, move |inner| inner.wallet_alert(organization, mode))
+    }
+
     fn verify(&self) -> Answer<'_, Verification> {
         self.call(Method::Verify, |inner| inner.verify())
     }
@@ -376,6 +405,86 @@ impl Users for FaultyStore {
         note: UserNote,
     ) -> Answer<'_, Option<UserStanding>> {
         self.call(Method::NoteUser, move |inner| inner.note_user(organization, application, user, note))
+    }
+}
+
+impl Events for FaultyStore {
+    fn record(&self, intake: Intake) -> Answer<'_, Vec<Recorded>> {
+        self.call(Method::Record, move |inner| inner.record(intake))
+    }
+
+    fn contents(&self, messages: Vec<MessageKey>) -> Answer<'_, Vec<Option<(OrganizationId, Vec<u8>)>>> {
+        self.call(Method::Contents, move |inner| inner.contents(messages))
+    }
+
+    fn pinned(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Option<(PinnedPrice, UnixMs)>> {
+        self.call(Method::Pinned, move |inner| inner.pinned(organization, message))
+    }
+
+    fn event(&self, organization: OrganizationId, id: Uuid) -> Answer<'_, Option<EventRecord>> {
+        self.call(Method::Event, move |inner| inner.event(organization, id))
+    }
+
+    fn events_after(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        after: Option<EventKey>,
+        limit: u32,
+    ) -> Answer<'_, (Vec<EventRecord>, EventKey)> {
+        self.call(Method::EventsAfter, move |inner| inner.events_after(organization, application, after, limit))
+    }
+
+    fn event_key(&self, id: Uuid) -> Option<EventKey> {
+        self.inner.event_key(id)
+    }
+
+    fn statuses(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Vec<StatusRecord>> {
+        self.call(Method::Statuses, move |inner| inner.statuses(organization, message))
+    }
+
+    fn notices(&self, limit: u32) -> Answer<'_, Vec<Notice>> {
+        self.call(Method::Notices, move |inner| inner.notices(limit))
+    }
+
+    fn drop_notice(&self, id: i64) -> Answer<'_, ()> {
+        self.call(Method::DropNotice, move |inner| inner.drop_notice(id))
+    }
+
+    fn quarantined(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<QuarantineRecord>> {
+        self.call(Method::Quarantined, move |inner| inner.quarantined(before, limit))
+    }
+
+    fn quarantine_replayed(&self, id: i64, at: UnixMs) -> Answer<'_, bool> {
+        self.call(Method::QuarantineReplayed, move |inner| inner.quarantine_replayed(id, at))
+    }
+
+    fn open_unknowns(&self, admitted_before: UnixMs, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
+        self.call(Method::OpenUnknowns, move |inner| inner.open_unknowns(admitted_before, limit))
+    }
+
+    fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>> {
+        self.call(Method::Overdue, move |inner| inner.overdue(admitted_before, delivered_before, limit))
+    }
+
+    fn intake_was_down(&self, from: UnixMs, until: UnixMs) -> Answer<'_, ()> {
+        self.call(Method::IntakeWasDown, move |inner| inner.intake_was_down(from, until))
+    }
+
+    fn intake_works(&self, at: UnixMs) -> Answer<'_, ()> {
+        self.call(Method::IntakeWorks, move |inner| inner.intake_works(at))
+    }
+
+    fn intake_gaps(&self, since: UnixMs) -> Answer<'_, (Option<UnixMs>, Vec<(UnixMs, UnixMs)>)> {
+        self.call(Method::IntakeGaps, move |inner| inner.intake_gaps(since))
+    }
+
+    fn forget_events_before(&self, raw: UtcDay, events: UtcDay, statuses: UtcDay) -> Answer<'_, u32> {
+        self.call(Method::ForgetEventsBefore, move |inner| inner.forget_events_before(raw, events, statuses))
+    }
+
+    fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64> {
+        self.call(Method::EraseUser, move |inner| inner.erase_user(organization, user))
     }
 }
 

@@ -46,6 +46,7 @@ pub trait Store:
     + rates::Rates
     + templates::Templates
     + users::Users
+    + events::Events
     + Send
     + Sync
     + 'static

@@ -2,6 +2,7 @@
 
 use turnpike_domain::ids::{ApplicationId, MessageId, MessageKey, OrganizationId};
 use turnpike_domain::ledger::Balance;
+use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{UnixMs, UtcDay};
 
@@ -123,6 +124,14 @@ impl Ledger for SqliteStore {
     fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>> {
         let cipher = self.cipher.clone();
         Box::pin(self.read(move |snapshot| journal::statement(snapshot, &cipher, organization, mode, before, limit)))
+    }
+
+    fn set_wallet_alert(&self, _organization: OrganizationId, _mode: Mode, _below: Option<Micros>) -> Answer<'_, bool> {
+        super::events::not_ready()
+    }
+
+    fn wallet_alert(&self, _organization: OrganizationId, _mode: Mode) -> Answer<'_, Option<Micros>> {
+        super::events::not_ready()
     }
 
     fn verify(&self) -> Answer<'_, Verification> {

@@ -8,6 +8,7 @@ mod applications;
 mod backup;
 mod calls;
 mod cells;
+mod events;
 mod failure;
 mod filter;
 mod hash_index;
