@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod message;
 pub(crate) mod org;
+pub(crate) mod quarantine;
 pub(crate) mod rates;
 pub(crate) mod send;
 pub(crate) mod serve;
