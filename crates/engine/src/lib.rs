@@ -12,6 +12,7 @@ mod gateway;
 pub mod graph;
 pub mod keys;
 pub mod limits;
+pub mod media;
 pub mod metrics;
 pub mod net;
 pub mod rates;
