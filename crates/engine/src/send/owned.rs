@@ -377,6 +377,8 @@ impl Job {
             Answer::Unknown(cause) => {
                 self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: Some(cause), presumed_not_sent: false })
             }
+            // Only intake makes these.
+            Answer::Reported(_) => self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: None, presumed_not_sent: false }),
         };
         self.answer(reply);
         Ok(())

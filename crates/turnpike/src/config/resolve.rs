@@ -8,7 +8,7 @@ use std::time::Duration;
 use turnpike_domain::money::Micros;
 use turnpike_engine::net::{NetConfig, Timeouts};
 use turnpike_engine::secret::Secret;
-use turnpike_engine::settings::{MetaApp, Settings};
+use turnpike_engine::settings::{MetaApp, Retention, Settings};
 use turnpike_web::server::{Network, ServerLimits};
 
 use super::overlay::{Given, Overlay};
@@ -67,7 +67,38 @@ impl Reader<'_> {
             pause_probe_every: self.duration("graph.pause_probe_every"),
             template_trust: self.duration("messages.template_trust"),
             likely_repeat: self.duration("messages.likely_repeat"),
+            public_url: self.public_url(),
+            intake_within: self.duration("intake.durable_within"),
+            retention: Retention {
+                raw_days: self.days("retention.raw_webhooks_days", 0),
+                event_days: self.days("retention.events_days", 1),
+                status_days: self.days("retention.statuses_days", 1),
+            },
         }
+    }
+
+    /// Where customers reach us: as configured, or where we listen.
+    fn public_url(&mut self) -> String {
+        let Some(given) = self.overlay.get("public_url") else {
+            let scheme = if self.overlay.get("tls.cert").is_some() { "https" } else { "http" };
+            return format!("{scheme}://{}", self.text("listen"));
+        };
+        let url = given.text.trim_end_matches('/').to_owned();
+        let is_plain = url::Url::parse(&url).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+        });
+        if !is_plain {
+            self.refuse_key("public_url", "must look like https://gateway.example.org, without a user, a query or a fragment");
+        }
+        url
+    }
+
+    fn days(&mut self, key: &'static str, least: usize) -> u16 {
+        u16::try_from(self.count(key, least, 3_650)).unwrap_or(u16::MAX)
     }
 
     fn net(&mut self) -> NetConfig {
