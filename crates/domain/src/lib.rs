@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod ids;
+mod json;
 pub mod ledger;
 pub mod market;
 pub mod message;

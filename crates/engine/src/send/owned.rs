@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
-use turnpike_domain::ids::{MessageId, MessageKey};
+use turnpike_domain::ids::{Attempt, MessageId, MessageKey};
 use turnpike_domain::ledger::{OutcomeKind, Resolution};
 use turnpike_domain::message::NewMessage;
 use turnpike_domain::refusal::{NotSentCause, Refusal, UnknownCause};
@@ -302,7 +302,8 @@ impl Job {
             return;
         };
         let engine = Arc::clone(&self.engine);
-        let token = engine.cipher.attempt_token(key, 1, &self.salt);
+        let attempt = Attempt { number: 1, category: self.billing.category, has_callback_data: self.message.callback_data().is_some() };
+        let token = engine.cipher.attempt_token(key, attempt, &self.salt);
         let body = Bytes::from(self.message.outgoing(&token));
         let trace = self.trace.clone();
         #[cfg(feature = "planted-bugs")]

@@ -1,0 +1,1 @@
+//! URLs and headers that customers may and may not set.
