@@ -45,6 +45,7 @@ pub struct Engine {
     pub(crate) rates: RateBook,
     pub(crate) templates: TemplateBook,
     pub(crate) graph: GraphClient,
+    pub(crate) media: crate::media::Lanes,
     /// What the engine counts.
     pub metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -115,6 +116,7 @@ impl Engine {
             limits: Limits::new(LimitsConfig::default()),
             directory: Directory::default(),
             templates: TemplateBook::default(),
+            media: crate::media::Lanes::default(),
             metrics: Metrics::default(),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -132,6 +134,7 @@ impl Engine {
             keys,
             rates,
         });
+        engine.metrics.register(|registry| engine.media.register(registry));
         engine.templates.load(engine.store.templates().await?);
         engine.reload_directory().await?;
         engine.restore_limits().await?;

@@ -23,6 +23,8 @@ pub struct Settings {
     pub reply_within: Duration,
     /// How much an empty play wallet is refilled with.
     pub sandbox_refill: Micros,
+    /// Where files lie on their way to Meta, at most a few at a time.
+    pub spool_folder: std::path::PathBuf,
     /// A paused number lets one send through this often, to learn whether Meta lifted the bar.
     pub pause_probe_every: Duration,
     /// A copy of a template read within this is trusted to refuse (contract §3.2).
@@ -50,6 +52,7 @@ impl Default for Settings {
             answer_wait: Duration::from_secs(20),
             reply_within: Duration::from_secs(25),
             sandbox_refill: Micros(100_000_000),
+            spool_folder: std::env::temp_dir(),
             pause_probe_every: Duration::from_secs(60),
             template_trust: Duration::from_secs(30),
             likely_repeat: Duration::from_secs(600),

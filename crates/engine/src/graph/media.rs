@@ -8,9 +8,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use serde::Deserialize;
 use serde::de::Deserializer;
 use turnpike_domain::refusal::UnknownCause;
@@ -164,16 +165,28 @@ fn media_path(link: &Link, id: &str) -> Result<PathAndQuery, GraphFailure> {
 
 /// An answer of a transfer that is JSON, read to its end.
 async fn whole(answer: Transferred) -> Result<GraphResponse, GraphFailure> {
-    let Transferred { status, headers, body } = answer;
-    let read = tokio::time::timeout(ANSWER_WITHIN, Limited::new(body, UPLOAD_ANSWER_MAX_BYTES).collect()).await;
-    let Ok(Ok(body)) = read else { return Err(GraphFailure::Unknown { cause: cause_of_unusable(status) }) };
+    let Transferred { status, headers, mut body } = answer;
+    let mut gathered = BytesMut::new();
+    let reading = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(Ok(piece)) = frame.map(Frame::into_data) else { return false };
+            if gathered.len() + piece.len() > UPLOAD_ANSWER_MAX_BYTES {
+                return false;
+            }
+            gathered.extend_from_slice(&piece);
+        }
+        true
+    };
+    if !tokio::time::timeout(ANSWER_WITHIN, reading).await.unwrap_or(false) {
+        return Err(GraphFailure::Unknown { cause: cause_of_unusable(status) });
+    }
     let keep = |headers: &HeaderMap, name: HeaderName| headers.get(name).cloned();
     Ok(GraphResponse {
         status,
         retry_after: keep(&headers, header::RETRY_AFTER),
         trace_id: keep(&headers, HeaderName::from_static("x-fb-trace-id")),
         content_type: keep(&headers, header::CONTENT_TYPE),
-        body: body.to_bytes(),
+        body: gathered.freeze(),
     })
 }
 
@@ -271,7 +284,8 @@ mod tests {
     #[test]
     fn a_redirect_stays_within_the_rule() {
         let here = Place::of_url("https://lookaside.fbsbx.com/a?b", &graph()).expect("Meta's own");
-        let there = |location: &str| here.resolve(location, &graph()).map(|place| format!("{}{}", place.target, place.path_and_query.path()));
+        let there =
+            |location: &str| here.resolve(location, &graph()).map(|place| format!("{}{}", place.target, place.path_and_query.path()));
         assert_eq!(there("/c?d").as_deref(), Some("https://lookaside.fbsbx.com/c"));
         assert_eq!(there("https://x.fbcdn.net/e").as_deref(), Some("https://x.fbcdn.net/e"));
         for location in ["//evil.example/a", "https://evil.example/a", "http://x.fbcdn.net/e", "a", ""] {

@@ -144,13 +144,8 @@ mod tests {
     async fn a_file_goes_out_whole_between_what_stands_around_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let content: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
-        let mut file = tokio::fs::File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(folder.path().join("f"))
-            .await
-            .expect("a new file");
+        let mut file =
+            tokio::fs::File::options().read(true).write(true).create_new(true).open(folder.path().join("f")).await.expect("a new file");
         file.write_all(&content).await.expect("there is room");
         file.rewind().await.expect("a file can be rewound");
         let body = Outgoing::new(Bytes::from_static(b"<"), file, content.len() as u64, Bytes::from_static(b">"));
