@@ -97,7 +97,7 @@ impl<'d> Value<'d> {
     }
 
     /// Names and values of an object; nothing for any other value.
-    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> + Clone {
         let token = self.token();
         let mut at = self.at + 1;
         let end = if token.kind == Kind::Object { token.next as usize } else { at };
@@ -113,7 +113,7 @@ impl<'d> Value<'d> {
     }
 
     /// The elements of an array; nothing for any other value.
-    pub(crate) fn elements(self) -> impl Iterator<Item = Value<'d>> {
+    pub(crate) fn elements(self) -> impl Iterator<Item = Value<'d>> + Clone {
         let token = self.token();
         let mut at = self.at + 1;
         let end = if token.kind == Kind::Array { token.next as usize } else { at };

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::event::EventKind;
-use super::view::{Text, User, View};
+use super::view::{MessageType, Text, User, View};
 use crate::time::UnixMs;
 
 /// One message, status or change of a POST of Meta's, borrowed from its bytes.
@@ -40,8 +40,8 @@ pub struct Item<'a> {
 pub(super) struct Parts<'a> {
     /// What the items of one change share.
     pub(super) shell: Arc<Shell<'a>>,
-    /// The array of the value that the item stood in; `None` where it is the whole value.
-    pub(super) list: Option<&'a str>,
+    /// Where in the payload it stood.
+    pub(super) place: Place,
     /// Its own bytes.
     pub(super) own: &'a str,
     /// The elements of `contacts` that are about its user.
@@ -50,12 +50,27 @@ pub(super) struct Parts<'a> {
     pub(super) edits: Vec<Edit<'a>>,
 }
 
+/// Where in the payload an item stood, and stands again in its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is an element of `entry`, which could not be read.
+    Entry,
+    /// It is an element of `changes`, which could not be read.
+    Change,
+    /// It is the whole `value`.
+    Value,
+    /// It is an element of this array of the value.
+    Element(&'static str),
+    /// It is this member of the value, which should have been an array.
+    Member(&'static str),
+}
+
 /// A place in an item's bytes that a delivery changes.
 #[derive(Clone, Debug)]
 pub(super) struct Edit<'a> {
     /// The value, quotes included, within the item's own bytes.
     pub(super) value: Range<usize>,
-    /// The whole member, with the comma that goes with it.
+    /// What goes when the member is removed: itself and one comma beside it.
     pub(super) member: Range<usize>,
     /// What it is.
     pub(super) what: Edited<'a>,
@@ -70,24 +85,53 @@ pub(super) enum Edited<'a> {
 }
 
 /// The parts of a payload around the items of one change.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Shell<'a> {
     /// `object`, as raw JSON.
     pub(super) object: &'a str,
     /// Members of the entry but for `changes`, each as it stands.
-    pub(super) entry: Vec<&'a str>,
+    pub(super) entry: Arc<[&'a str]>,
     /// Members of the change but for `value`, each as it stands.
     pub(super) change: Vec<&'a str>,
     /// Members of the value that every item keeps, each as it stands.
     pub(super) value: Vec<&'a str>,
     /// `entry[].time`, as raw JSON, for identities.
     pub(super) time: Option<&'a str>,
+    /// About how long a body is before the item comes into it.
+    pub(super) bytes: usize,
 }
+
+impl<'a> Shell<'a> {
+    /// With its length.
+    pub(super) fn measured(self) -> Shell<'a> {
+        let members = self.entry.iter().chain(&self.change).chain(&self.value);
+        let bytes = members.map(|member| member.len() + 1).sum::<usize>() + self.object.len() + SKELETON_BYTES;
+        Shell { bytes, ..self }
+    }
+}
+
+/// A body's own braces and names, at most.
+const SKELETON_BYTES: usize = 96;
 
 impl Item<'_> {
     /// The item's own JSON, as Meta wrote it.
     #[must_use]
     pub fn raw(&self) -> &str {
         self.parts.own
+    }
+
+    /// Whether it opens the customer service window: the user wrote or called (meta-cloud-api §10).
+    /// Not what the business wrote, not a history, not Meta's own news of a user, not in a group.
+    #[must_use]
+    pub fn opens_window(&self) -> bool {
+        match &self.view {
+            View::Message(message) => {
+                let is_users =
+                    !matches!(message.kind, MessageType::System | MessageType::RequestWelcome | MessageType::Edit | MessageType::Revoke);
+                is_users && message.group_id.is_none() && self.kind != EventKind::History
+            }
+            View::Call(call) => call.is_inbound == Some(true),
+            _ => false,
+        }
     }
 }
