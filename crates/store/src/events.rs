@@ -51,6 +51,9 @@ pub struct NewEvent {
     pub at: UnixMs,
     /// Keyed hash of the user, where it is about one: erasure, and order per user.
     pub user: Option<Hash16>,
+    /// The same user under further names (a user id beside the number): the note counts for each,
+    /// and erasure finds the event by any.
+    pub aliases: Vec<Hash16>,
     /// What it says of the user's window or wishes.
     pub note: Option<UserNote>,
     /// What it says of a message of ours.

@@ -1,7 +1,9 @@
 -- What Meta reported, and where it goes on to. Events are written once; a delivery changes until its
 -- endpoint took it. Bodies (sealed) stand in tables by day, as contents and answers do.
 
--- One message, status or change. `message` and `message_at` name the message of ours that it is about.
+-- One message, status or change. `message` and `message_at` name the message of ours that it is about,
+-- `raw` the row of the POST that brought it, in the table of the same day. `identity` is null for a
+-- status of a message of ours: there (message, status) tells a repeat, and it needs no look-up.
 CREATE TABLE events (
   key           INTEGER PRIMARY KEY,
   organization  INTEGER NOT NULL,
@@ -11,10 +13,14 @@ CREATE TABLE events (
   at            INTEGER NOT NULL, -- when it was recorded
   user          BLOB,
   message       INTEGER,
-  message_at    INTEGER
+  message_at    INTEGER,
+  raw           INTEGER,
+  identity      BLOB,
+  aliases       BLOB -- further hashes of the same user, one after the other
 ) STRICT;
 
--- Statuses of our messages: the first of each kind stands. Not money, but what money goes by.
+-- Statuses of our messages: the first of each kind stands. Not money, but what money goes by;
+-- `settles` is 1 where it came with our token and may move what Meta bills the operator.
 CREATE TABLE message_statuses (
   message      INTEGER NOT NULL,
   status       INTEGER NOT NULL,
@@ -22,13 +28,29 @@ CREATE TABLE message_statuses (
   received_at  INTEGER NOT NULL,
   pricing      TEXT,    -- JSON, where the status had a price
   failure      TEXT,    -- JSON, where it failed
+  settles      INTEGER NOT NULL,
+  repriced     INTEGER, -- Meta's fee by the category that the price names, where it is another than was held
   PRIMARY KEY (message, status)
+) STRICT, WITHOUT ROWID;
+
+-- Spans of five minutes of admission, by application, of whose messages a status came: what tells
+-- whether Meta reports about a number at all. A row per span, not per status.
+CREATE TABLE heard (
+  application  INTEGER NOT NULL,
+  span         INTEGER NOT NULL,
+  PRIMARY KEY (application, span)
 ) STRICT, WITHOUT ROWID;
 
 -- Delivered, and nobody said at what price: settled as held after a while.
 CREATE TABLE unpriced (
   message       INTEGER PRIMARY KEY,
   delivered_at  INTEGER NOT NULL
+) STRICT;
+
+-- Resolved as sent after the sweep for overdue holds had passed them: their 38 days begin anew.
+CREATE TABLE stragglers (
+  message  INTEGER PRIMARY KEY,
+  since    INTEGER NOT NULL
 ) STRICT;
 
 -- Known identities of events, kept as idempotency keys are (see there).
@@ -47,7 +69,7 @@ CREATE TABLE event_pages (
 
 -- Signed, and unreadable or nobody's here.
 CREATE TABLE quarantine (
-  id               INTEGER PRIMARY KEY,
+  id               INTEGER PRIMARY KEY AUTOINCREMENT,
   at               INTEGER NOT NULL,
   reason           INTEGER NOT NULL,
   meta_app_id      TEXT,
@@ -60,8 +82,9 @@ CREATE TABLE quarantine (
 ) STRICT;
 
 -- What happened and whose event is still to be made: written in the commit that made it happen.
+-- An id is never used twice, since the event that tells of it is known by it.
 CREATE TABLE notices (
-  id            INTEGER PRIMARY KEY,
+  id            INTEGER PRIMARY KEY AUTOINCREMENT,
   at            INTEGER NOT NULL,
   organization  INTEGER NOT NULL,
   kind          INTEGER NOT NULL,

@@ -8,7 +8,7 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 
 use super::messages::{self as stored, Forgotten, Page, Question};
 use super::writer::Job;
-use super::{SqliteStore, journal, verify};
+use super::{SqliteStore, events, journal, verify};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
 use crate::messages::{
     Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
@@ -126,12 +126,12 @@ impl Ledger for SqliteStore {
         Box::pin(self.read(move |snapshot| journal::statement(snapshot, &cipher, organization, mode, before, limit)))
     }
 
-    fn set_wallet_alert(&self, _organization: OrganizationId, _mode: Mode, _below: Option<Micros>) -> Answer<'_, bool> {
-        super::events::not_ready()
+    fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool> {
+        events::set_wallet_alert(self, organization, mode, below)
     }
 
-    fn wallet_alert(&self, _organization: OrganizationId, _mode: Mode) -> Answer<'_, Option<Micros>> {
-        super::events::not_ready()
+    fn wallet_alert(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Micros>> {
+        events::wallet_alert(self, organization, mode)
     }
 
     fn verify(&self) -> Answer<'_, Verification> {

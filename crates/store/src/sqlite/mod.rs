@@ -154,7 +154,7 @@ impl SqliteStore {
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
         recover::recognise(&connection, &cipher)?;
-        let recover::Recovered { memory, idempotency, wamids, recovery } =
+        let recover::Recovered { memory, idempotency, wamids, events, recovery } =
             recover::recover(&mut connection, &tuning, now).map_err(OpenError::from)?;
 
         let queue = Arc::new(Queue::new(tuning.queue_max));
@@ -166,6 +166,7 @@ impl SqliteStore {
             memory,
             idempotency: Arc::clone(&idempotency),
             wamids: Arc::clone(&wamids),
+            events,
             keeper: (!inline).then(|| Arc::clone(&keeper)),
             cipher: cipher.clone(),
             queue: Arc::clone(&queue),
