@@ -42,9 +42,7 @@ mod pool;
 mod retry;
 mod wire;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -64,6 +62,7 @@ use self::dial::Dialler;
 use self::pool::{Lease, Pool};
 use crate::entropy::Entropy;
 use crate::transport::{GraphRequest, GraphResponse, Sent, Target, Transport, TransportError};
+use crate::turns::others_first;
 
 /// How a request ended on a connection.
 enum Exchange {
@@ -297,21 +296,6 @@ fn on_the_wire(request: &GraphRequest) -> Request<Full<bytes::Bytes>> {
         headers.insert(TRACEPARENT, traceparent.clone());
     }
     wired
-}
-
-/// Lets every task that is ready now come before this one. A commit makes many requests ready at
-/// once; taking turns they are all worked out first and then written back to back, and a host that
-/// was asleep, or a network card, is woken once for all of them instead of once for each.
-async fn others_first() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 async fn sweep(hosts: std::sync::Weak<Hosts>, closing: CancellationToken) {
