@@ -21,6 +21,7 @@ pub mod send;
 pub mod settings;
 pub mod templates;
 pub mod transport;
+pub mod turns;
 pub mod vault;
 
 pub use gateway::{Engine, Parts, StartError};

@@ -94,7 +94,7 @@ impl Dialler {
         let wire = Wire::new(socket);
         let state = wire.state();
         if !target.is_https() {
-            return Ok(Dialled::One(Http1::start(TokioIo::new(Stream::Plain(wire)), state, seat).await?));
+            return Ok(Dialled::One(Http1::new(Stream::Plain(wire), state, seat)));
         }
         let name = ServerName::try_from(target.host().to_owned())
             .map_err(|_| not_sent(NotSentCause::Tls, target, "the host is no name that a certificate can bear"))?;
@@ -103,11 +103,11 @@ impl Dialler {
             .map_err(|_| not_sent(NotSentCause::Tls, target, "the TLS handshake took too long"))?
             .map_err(|error| not_sent(NotSentCause::Tls, target, &format!("the TLS handshake failed: {error}")))?;
         let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        let stream = TokioIo::new(Stream::Tls(Box::new(tls)));
+        let stream = Stream::Tls(Box::new(tls));
         if speaks_http2 {
-            Ok(Dialled::Shared(Http2::start(stream, seat, told, &self.timeouts, &self.tasks).await?))
+            Ok(Dialled::Shared(Http2::start(TokioIo::new(stream), seat, told, &self.timeouts, &self.tasks).await?))
         } else {
-            Ok(Dialled::One(Http1::start(stream, state, seat).await?))
+            Ok(Dialled::One(Http1::new(stream, state, seat)))
         }
     }
 

@@ -1,5 +1,5 @@
-//! The real [`Transport`]: HTTP/1.1 and HTTP/2 by hyper, TLS by rustls, a pool and a breaker of our
-//! own for each host.
+//! The real [`Transport`]: HTTP/1.1 framed by ourselves, HTTP/2 by hyper, TLS by rustls, a pool and a
+//! breaker of our own for each host.
 //!
 //! Why a pool of our own: hyper-util's and reqwest's decide by themselves when to send again, and
 //! tell afterwards neither whether they did nor whether a byte had left. Here that is the point.
@@ -11,13 +11,13 @@
 //! | what we see | what it proves | why |
 //! | --- | --- | --- |
 //! | resolving, connecting, TLS or starting HTTP fails | not sent | the request was not on any connection |
-//! | `try_send_request` gives the request back | not sent | hyper gives it back only from its queue (`client/dispatch.rs`, `Envelope::drop`; `proto/h1/dispatch.rs`, `recv_msg`; "connection was not ready"), before a byte of it was written |
+//! | HTTP/2, `try_send_request` gives the request back | not sent | hyper gives it back only from its queue (`client/dispatch.rs`, `Envelope::drop`; "connection was not ready"), before a byte of it was written |
 //! | HTTP/1.1, and the kernel took no byte since the request was put on the connection | not sent | every write goes through `wire::Wire`, which counts; the connection is dropped before we say so, so nothing can follow |
 //! | HTTP/2, `RST_STREAM` from the other side with `REFUSED_STREAM` | not processed | RFC 9113 §8.7; in h2 `Error::is_reset`, `is_remote`; a reset that h2 made itself is not remote |
 //! | HTTP/2, a *remote* GOAWAY error on the stream | not processed | h2 gives that error only to streams beyond the last-stream-id (`streams.rs`, `recv_go_away`) and to those that were never opened because a GOAWAY had come (`ensure_no_conn_error`); a stream at or below it goes on, and if the connection ends under it, it sees a broken pipe |
 //! | anything else after the request was put on the connection | nothing | reset, end of file, parse error, timeout, keep-alive timeout, other stream resets, a GOAWAY that h2 made itself |
 //!
-//! hyper's `is_incomplete_message`, `is_canceled` and `is_closed` prove nothing (reliability §0.5):
+//! An end of file, and hyper's `is_canceled` and `is_closed`, prove nothing (reliability §0.5):
 //! a server that read the whole POST and closed looks the same as one that read nothing.
 //! Once an answer's head has come, nothing that follows can be "not sent".
 //!
@@ -64,6 +64,7 @@ use self::pool::{Lease, Pool};
 use crate::entropy::Entropy;
 use crate::media::{Transfer, Transferred};
 use crate::transport::{GraphRequest, GraphResponse, Sent, Target, Transport, TransportError};
+use crate::turns::others_first;
 
 /// How a request ended on a connection.
 enum Exchange {
@@ -157,6 +158,7 @@ impl NetTransport {
     }
 
     async fn carry(&self, request: GraphRequest) -> Result<GraphResponse, TransportError> {
+        others_first().await;
         let cap = self.config.timeouts.hard_cap;
         let deadline = Instant::now() + request.deadline.map_or(cap, |deadline| deadline.min(cap));
         let host = self.host(&request.target);
@@ -208,8 +210,7 @@ impl NetTransport {
         match lease {
             Lease::One(connection) => {
                 let used = Used::of(connection.used);
-                let wired = on_the_wire(request, Version::HTTP_11);
-                let (exchange, resting) = connection.exchange(wired, request.answer_max_bytes, deadline).await;
+                let (exchange, resting) = connection.exchange(request, deadline).await;
                 if let Some(resting) = resting {
                     host.pool.rest(resting);
                 }
@@ -217,8 +218,7 @@ impl NetTransport {
             }
             Lease::Stream(stream) => {
                 let used = Used::of(stream.has_answered());
-                let wired = on_the_wire(request, Version::HTTP_2);
-                (stream.exchange(wired, request.answer_max_bytes, deadline).await, used)
+                (stream.exchange(on_the_wire(request), request.answer_max_bytes, deadline).await, used)
             }
         }
     }
@@ -283,24 +283,16 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("turnpike/", en
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// `request` as hyper wants it: HTTP/1.1 with a bare path and `Host`, HTTP/2 with the whole address.
-fn on_the_wire(request: &GraphRequest, version: Version) -> Request<Full<bytes::Bytes>> {
+/// `request` as hyper wants it for HTTP/2: with the whole address.
+fn on_the_wire(request: &GraphRequest) -> Request<Full<bytes::Bytes>> {
     let path_and_query = request.path_and_query.wire().clone();
     let mut wired = Request::new(Full::new(request.body.clone()));
     *wired.method_mut() = request.method.clone();
-    *wired.version_mut() = version;
-    let authority = request.target.authority();
-    if version == Version::HTTP_2 {
-        let address = Uri::builder().scheme("https").authority(authority).path_and_query(path_and_query).build();
-        *wired.uri_mut() = address.expect("a target's authority was parsed as one");
-    } else {
-        *wired.uri_mut() = path_and_query.into();
-    }
+    *wired.version_mut() = Version::HTTP_2;
+    let address = Uri::builder().scheme("https").authority(request.target.authority()).path_and_query(path_and_query).build();
+    *wired.uri_mut() = address.expect("a target's authority was parsed as one");
     let headers = wired.headers_mut();
-    headers.reserve(6);
-    if version != Version::HTTP_2 {
-        headers.insert(header::HOST, HeaderValue::from_str(authority).expect("a target's authority was parsed as one"));
-    }
+    headers.reserve(4);
     headers.insert(header::AUTHORIZATION, request.authorization.header().clone());
     headers.insert(header::USER_AGENT, USER_AGENT);
     if !request.body.is_empty() {

@@ -5,12 +5,13 @@
 //! pair → price and the one durable commit → Meta → the outcome's commit → the answer.
 //!
 //! Up to the commit everything runs in the caller's own future and costs nothing to drop. From the
-//! commit on the work belongs to a tracked task (`owned`) that nobody can cancel: not the caller
-//! who hangs up, not the deadline, not SIGTERM.
+//! commit on the work (`owned`) is on a `leash` that nobody can cut: not the caller who hangs up, not
+//! the deadline, not SIGTERM.
 
 mod checks;
 mod claims;
 mod identity;
+mod leash;
 mod orphans;
 mod owned;
 mod policy;

@@ -11,15 +11,16 @@
 //! | anything else | unknown | held | GW_003 |
 //! | Meta answers after the caller heard GW_003 | resolved by the late answer | as the answer says | – |
 //! | the outcome's commit fails | in flight until it succeeds | held until then | GW_003 |
-//! | this task panics | unknown | held | GW_003 |
+//! | the work panics | unknown | held | GW_003 |
 //! | the process dies | unknown at the next start | held | a cut connection |
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
-use tokio_util::task::AbortOnDropHandle;
+use parking_lot::Mutex;
 use turnpike_domain::ids::{Attempt, MessageId, MessageKey};
 use turnpike_domain::ledger::{OutcomeKind, Resolution};
 use turnpike_domain::message::NewMessage;
@@ -32,6 +33,7 @@ use turnpike_store::planted::{self, Bug};
 use super::checks::ReadySend;
 use super::claims::Claim;
 use super::identity::Identity;
+use super::leash::Leash;
 use super::request::{Billing, Reply, Sent, Trace};
 use super::stored::{Answer, Content, restore_input};
 use crate::Engine;
@@ -47,6 +49,8 @@ struct Progress {
     /// One of the constants below; moves once.
     turn: AtomicU8,
     admitted: OnceLock<MessageId>,
+    /// The first answer, until the caller takes it.
+    reply: Mutex<Option<Reply>>,
 }
 
 /// Nobody decided yet.
@@ -62,7 +66,7 @@ impl Progress {
     }
 }
 
-/// A send on its way, owned by its task.
+/// A send on its way.
 struct Job {
     engine: Arc<Engine>,
     app: Arc<App>,
@@ -74,7 +78,7 @@ struct Job {
     trace: Trace,
     salt: [u8; 12],
     progress: Arc<Progress>,
-    reply: Option<oneshot::Sender<Reply>>,
+    answered: bool,
     taken: Taken,
     /// The message while it is admitted and has no outcome.
     open: Option<MessageKey>,
@@ -118,7 +122,7 @@ impl Taken {
 }
 
 impl Engine {
-    /// Hands a ready send to its task and waits for the answer, at most as long as we may.
+    /// Carries a ready send and waits for the answer, at most as long as we may.
     pub(super) async fn send_owned(
         self: &Arc<Self>,
         caller: &Caller,
@@ -129,7 +133,6 @@ impl Engine {
     ) -> Reply {
         let Asked { mode, trace, answer_by } = asked;
         let progress = Arc::new(Progress::default());
-        let (reply, answer) = oneshot::channel();
         let mut salt = [0u8; 12];
         self.entropy.fill(&mut salt);
         let admit = self.admission(caller, &ready, &identity, mode, salt);
@@ -145,18 +148,24 @@ impl Engine {
             trace,
             salt,
             progress: Arc::clone(&progress),
-            reply: Some(reply),
+            answered: false,
             taken,
             open: None,
         };
-        // In a box its kilobytes are written once; bare, they would be copied into the runtime and out.
-        let task = self.tasks.spawn(Box::pin(job.carry(admit)));
-        let _leash = planted::is(Bug::SendNotDetached).then(|| AbortOnDropHandle::new(task));
+        let mut leash = Leash::new(job.carry(admit), &self.tasks);
+        let answer = poll_fn(|cx| {
+            let ended = leash.drive(cx);
+            match progress.reply.lock().take() {
+                Some(reply) => Poll::Ready(Some(reply)),
+                None if ended => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        });
         match tokio::time::timeout_at(answer_by, answer).await {
-            Ok(Ok(reply)) => reply,
+            Ok(Some(reply)) => reply,
             Err(_) if progress.turn_to(TOLD_NO) => self.told_no(Refusal::LedgerUnreachable, mode),
-            // Or the task ended without an answer, because it met a bug.
-            Ok(Err(_)) | Err(_) => self.unanswered(&progress, mode),
+            // Or the work ended without an answer, because it met a bug.
+            Ok(None) | Err(_) => self.unanswered(&progress, mode),
         }
     }
 
@@ -488,9 +497,9 @@ impl Job {
     fn answer(&mut self, reply: Reply) {
         // Whoever hears the answer may come again with the same key at once.
         self.taken.claim = None;
-        if let Some(channel) = self.reply.take() {
-            // The caller may have hung up; the message went its way all the same.
-            let _ = channel.send(reply);
+        // The caller may have hung up; the message went its way all the same.
+        if !std::mem::replace(&mut self.answered, true) {
+            *self.progress.reply.lock() = Some(reply);
         }
     }
 }

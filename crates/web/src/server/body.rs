@@ -100,6 +100,55 @@ impl http_body::Body for Body {
     }
 }
 
+/// The body of a request, unread. [`read_body`] reads all of it, within limits.
+#[derive(Debug)]
+pub struct RequestBody(Source);
+
+#[derive(Debug)]
+enum Source {
+    /// All of it came with the head.
+    Whole(Bytes),
+    /// It is read by the HTTP library.
+    Coming(hyper::body::Incoming),
+}
+
+impl RequestBody {
+    pub(super) fn whole(bytes: Bytes) -> RequestBody {
+        RequestBody(Source::Whole(bytes))
+    }
+
+    pub(super) fn coming(body: hyper::body::Incoming) -> RequestBody {
+        RequestBody(Source::Coming(body))
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.get_mut().0 {
+            Source::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Source::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Source::Coming(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Coming(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Coming(body) => body.size_hint(),
+        }
+    }
+}
+
 /// While this lives, a streamed answer is under way on the line.
 #[derive(Debug)]
 struct Streaming(Arc<Line>);
@@ -147,7 +196,15 @@ impl BodyPace {
 /// `BodyTooSlow` past the pace, `BadFraming` where the body breaks off or its chunks cannot be
 /// read. After a refusal the connection is closed behind the answer, since the rest of the body is
 /// still on it. An announced length costs one allocation, and none where one read brought it all.
-pub async fn read_body(body: &mut hyper::body::Incoming, limit: usize, pace: BodyPace) -> Result<Bytes, Refusal> {
+pub async fn read_body(body: &mut RequestBody, limit: usize, pace: BodyPace) -> Result<Bytes, Refusal> {
+    match &mut body.0 {
+        Source::Whole(bytes) if bytes.len() > limit => Err(Refusal::BodyTooLarge { limit }),
+        Source::Whole(bytes) => Ok(std::mem::take(bytes)),
+        Source::Coming(body) => read_coming(body, limit, pace).await,
+    }
+}
+
+async fn read_coming(body: &mut hyper::body::Incoming, limit: usize, pace: BodyPace) -> Result<Bytes, Refusal> {
     use http_body::Body as _;
     let announced = body.size_hint();
     if announced.lower() > limit as u64 {

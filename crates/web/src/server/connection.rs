@@ -18,7 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 use turnpike_domain::refusal::Refusal;
 
-use super::head::{self, Bounds};
+use super::body::RequestBody;
+use super::express::{self, Rest};
+use super::head::{self, Bounds, Findings};
 use super::line::{Line, Phase, Seat, Shared};
 use super::wire::Wire;
 use super::{Incoming, Peer, Response, Service, error_context};
@@ -51,10 +53,22 @@ pub(super) async fn until_cut(seat: Seat, connection: impl Future<Output = ()>) 
     .await;
 }
 
-/// Serves HTTP/1.1 until either side closes.
+/// Serves HTTP/1.1 until either side closes: plain sends by the express lane, everything from the
+/// first other request on by the library.
 pub(super) async fn serve_http1<IO, S>(io: IO, line: &Arc<Line>, origin: Origin, service: &S)
 where
-    IO: AsyncRead + AsyncWrite + Unpin,
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    S: Service,
+{
+    if let Some(rest) = express::serve(io, line, origin, service).await {
+        // In a box, so that a connection that never needs the library has no room for it.
+        boxed(serve_the_rest(rest, line, origin, service)).await;
+    }
+}
+
+async fn serve_the_rest<IO, S>(rest: Rest<IO>, line: &Arc<Line>, origin: Origin, service: &S)
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
     S: Service,
 {
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -64,7 +78,7 @@ where
         .max_buf_size(BUFFER_BYTES.max(line.shared.limits.header_bytes))
         // Answers are small: one copy into one write is cheaper than a gathering one.
         .writev(false);
-    let wire = Wire::http1(io, line.clone());
+    let wire = Wire::http1(rest.io, line.clone(), rest.unread, rest.answered);
     let connection = http.serve_connection(TokioIo::new(wire), service_fn(|request| answer(service, line, origin, request)));
     let mut connection = pin!(connection);
     let mut told = false;
@@ -147,26 +161,41 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Answers one request: refuses it by its head, or lets the service answer it; then puts on what
-/// every answer bears.
+/// A request whose head was looked at.
+pub(super) struct Asked {
+    pub(super) head: http::request::Parts,
+    pub(super) body: RequestBody,
+    pub(super) found: Findings,
+    pub(super) verdict: Result<(), Refusal>,
+    /// Which of its connection it is, from 1.
+    pub(super) count: u32,
+}
+
+/// Answers one request that came by the library.
 async fn answer<S: Service>(
     service: &S,
     line: &Arc<Line>,
     origin: Origin,
     request: http::Request<hyper::body::Incoming>,
 ) -> Result<Response, Infallible> {
-    let shared = &*line.shared;
     let count = line.request_began();
-    let under_way = UnderWay(line);
-    let chance = shared.counts.requests.fetch_add(1, Ordering::Relaxed);
-
     let (head, body) = request.into_parts();
-    let bounds = Bounds { headers: shared.limits.headers, bytes: shared.limits.header_bytes };
-    let (found, verdict) = head::examine(&head, bounds);
+    let limits = &line.shared.limits;
+    let (found, verdict) = head::examine(&head, Bounds { headers: limits.headers, bytes: limits.header_bytes });
     let verdict = match line.foul_of(count) {
         Some(foul) => Err(Refusal::BadFraming { problem: foul.problem() }),
         None => verdict,
     };
+    Ok(answer_asked(service, line, origin, Asked { head, body: RequestBody::coming(body), found, verdict, count }).await)
+}
+
+/// Answers one request: refuses it by its head, or lets the service answer it; then puts on what
+/// every answer bears.
+pub(super) async fn answer_asked<S: Service>(service: &S, line: &Arc<Line>, origin: Origin, asked: Asked) -> Response {
+    let Asked { head, body, found, verdict, count } = asked;
+    let shared = &*line.shared;
+    let under_way = UnderWay(line);
+    let chance = shared.counts.requests.fetch_add(1, Ordering::Relaxed);
     let request_id = found.request_id.unwrap_or_else(|| shared.ids.make());
     let context = error_context(&head, chance);
     let multiplexed = head.version >= Version::HTTP_2;
@@ -200,7 +229,7 @@ async fn answer<S: Service>(
     }
     response.body_mut().announce(line);
     drop(under_way);
-    Ok(response)
+    response
 }
 
 fn peer_of(origin: Origin, forwarded: bool, head: &http::request::Parts, shared: &Shared) -> Peer {

@@ -70,8 +70,9 @@ struct Findings {
 }
 
 impl Referee {
-    pub(super) fn new() -> Referee {
-        Referee { state: State::Head(Findings::default()), heads: 0, foul: None, partial: Vec::new() }
+    /// Begins with what follows so many requests.
+    pub(super) fn after(heads: u32) -> Referee {
+        Referee { state: State::Head(Findings::default()), heads, foul: None, partial: Vec::new() }
     }
 
     /// Takes note of bytes in the order in which they came.
@@ -196,10 +197,10 @@ mod tests {
 
     /// Shows the bytes to a referee, in one piece and byte by byte: both must end alike.
     fn check(bytes: &[u8], expect: impl Fn(&Referee)) {
-        let mut whole = Referee::new();
+        let mut whole = Referee::after(0);
         whole.see(bytes);
         expect(&whole);
-        let mut dripping = Referee::new();
+        let mut dripping = Referee::after(0);
         for byte in bytes {
             dripping.see(std::slice::from_ref(byte));
         }

@@ -14,7 +14,7 @@ use crate::request_id::{RequestId, TraceParent};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What HTTP/2 counts for a header besides its letters (RFC 9113 §6.5.2).
 const HEADER_OVERHEAD: usize = 32;
@@ -152,7 +152,7 @@ fn host_problem(head: &Parts, hosts: usize, host: Option<&HeaderValue>, multiple
 }
 
 /// A host name or address with an optional port, as far as letters tell.
-fn is_host(value: &[u8]) -> bool {
+pub(super) fn is_host(value: &[u8]) -> bool {
     !value.is_empty()
         && value.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']' | b'%' | b'~'))
 }

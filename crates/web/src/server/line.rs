@@ -293,6 +293,13 @@ impl Line {
     }
 }
 
+/// The wall's time as a `Date` header says it.
+#[expect(clippy::disallowed_methods, reason = "a Date header says what the wall's clock says; nothing is decided by it")]
+fn date_now() -> [u8; DATE_BYTES] {
+    let text = httpdate::fmt_http_date(std::time::SystemTime::now());
+    text.as_bytes().try_into().unwrap_or(*b"Thu, 01 Jan 1970 00:00:00 GMT")
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 2)
 }
@@ -305,9 +312,14 @@ pub(super) struct Shared {
     /// Milliseconds since the server began, as of the broom's last look.
     now_ms: AtomicU64,
     draining: AtomicBool,
+    /// The time as a `Date` header says it, as of the broom's last look.
+    date: Mutex<[u8; DATE_BYTES]>,
     pub(super) counts: Counts,
     register: Mutex<Register>,
 }
+
+/// Length of a `Date` header's value (RFC 9110 §5.6.7).
+const DATE_BYTES: usize = 29;
 
 /// What the server counts, for its metrics.
 #[derive(Debug, Default)]
@@ -341,6 +353,7 @@ impl Shared {
             ids,
             now_ms: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            date: Mutex::new(date_now()),
             counts: Counts::default(),
             register: Mutex::default(),
         }
@@ -395,10 +408,16 @@ impl Shared {
         (shortest / 8).clamp(TICK_MIN, TICK_MAX)
     }
 
+    /// Shows the value of a `Date` header.
+    pub(super) fn with_date(&self, show: impl FnOnce(&[u8])) {
+        show(&*self.date.lock());
+    }
+
     /// One look over all connections.
     pub(super) fn sweep(&self, now: Duration) {
         let now_ms = millis(now);
         self.now_ms.store(now_ms, Ordering::Relaxed);
+        *self.date.lock() = date_now();
         let slack_ms = millis(self.tick());
         let draining = self.is_draining();
         for line in self.register.lock().lines.values() {

@@ -8,10 +8,12 @@
 //!
 //! - `framing` and `head` decide what is a request; `wire` sits between socket and library;
 //! - `line` keeps what is known of each connection, and its time limits;
+//! - `express` answers plain sends without the library;
 //! - `connection` brings a connection from its first byte to its last; `listen` accepts.
 
 mod body;
 mod connection;
+mod express;
 mod framing;
 mod head;
 mod line;
@@ -24,7 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use body::{Body, BodyError, BodyPace, Response, read_body};
+pub use body::{Body, BodyError, BodyPace, RequestBody, Response, read_body};
 pub use head::Known;
 pub use listen::{BindError, Server, ServerHandle, ServerStats};
 pub use trusted::{Network, NetworkError, TrustedProxies};
@@ -46,10 +48,10 @@ pub trait Service: Send + Sync + 'static {
 /// A request whose head is sound, with what the front door found in it.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Method, URI, version, headers.
+    /// Method, URI, version, headers; of a send, those in `known` may stand only there.
     pub head: http::request::Parts,
     /// The body, unread; see [`read_body`].
-    pub body: hyper::body::Incoming,
+    pub body: RequestBody,
     /// Who asks.
     pub peer: Peer,
     /// Its `X-Request-Id`; the server puts it on the answer.

@@ -24,6 +24,8 @@ const LINGER_BYTES: usize = 1024 * 1024 + 16 * 1024;
 pub(super) struct Wire<IO> {
     io: IO,
     line: Arc<Line>,
+    /// Read before this was made, and to be read again first.
+    unread: Bytes,
     /// Reads along on HTTP/1.1; HTTP/2 frames itself.
     referee: Option<Referee>,
     /// The last write went out in part, so the next one is not the beginning of an answer.
@@ -46,8 +48,9 @@ enum Closing {
 }
 
 impl<IO> Wire<IO> {
-    pub(super) fn http1(io: IO, line: Arc<Line>) -> Wire<IO> {
-        Wire::new(io, line, Some(Referee::new()))
+    /// For HTTP/1.1: `unread` was read from `io` already, behind so many requests that were answered.
+    pub(super) fn http1(io: IO, line: Arc<Line>, unread: Bytes, answered: u32) -> Wire<IO> {
+        Wire { unread, ..Wire::new(io, line, Some(Referee::after(answered))) }
     }
 
     pub(super) fn http2(io: IO, line: Arc<Line>) -> Wire<IO> {
@@ -55,7 +58,7 @@ impl<IO> Wire<IO> {
     }
 
     fn new(io: IO, line: Arc<Line>, referee: Option<Referee>) -> Wire<IO> {
-        Wire { io, line, referee, within_write: false, replacement: None, closing: Closing::No }
+        Wire { io, line, unread: Bytes::new(), referee, within_write: false, replacement: None, closing: Closing::No }
     }
 }
 
@@ -63,7 +66,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut wire.io).poll_read(cx, buf))?;
+        if wire.unread.is_empty() {
+            ready!(Pin::new(&mut wire.io).poll_read(cx, buf))?;
+        } else {
+            let here = wire.unread.len().min(buf.remaining());
+            buf.put_slice(&wire.unread.split_to(here));
+        }
         let new = &buf.filled()[before..];
         match &mut wire.referee {
             _ if new.is_empty() => {}
