@@ -137,6 +137,8 @@ pub struct SqliteStore {
     cipher: MessageCipher,
     keeper: Arc<Keeper>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// What the keeper syncs; see [`open::make`] for why it stays open.
+    _database: Arc<std::fs::File>,
     /// Held open for as long as the store is.
     _lock: std::fs::File,
 }
@@ -151,6 +153,7 @@ impl SqliteStore {
         let Options { folder, cipher, now, fatal, tuning } = options;
         let lock = open::take_lock(&folder)?;
         let file = folder.join(DATABASE_FILE);
+        let database = Arc::new(open::make(&file)?);
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
         recover::recognise(&connection, &cipher)?;
@@ -180,16 +183,27 @@ impl SqliteStore {
         let mut threads = vec![spawn("store-writer", Box::new(move || writer::run(setup)))?];
         if !inline {
             let connection = open::copying(&file)?;
-            let (keeper, queue) = (Arc::clone(&keeper), Arc::clone(&queue));
+            let (keeper, queue, database) = (Arc::clone(&keeper), Arc::clone(&queue), Arc::clone(&database));
             let keep = move || {
-                if let Err(failure) = keeper.run(&connection) {
+                if let Err(failure) = keeper.run(&connection, &database) {
                     writer::die(&queue, fatal.as_ref(), &failure.to_string());
                 }
             };
             threads.push(spawn("store-keeper", Box::new(keep))?);
         }
-        let store =
-            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, keeper, threads: Mutex::new(threads), _lock: lock };
+        let store = SqliteStore {
+            file,
+            inline,
+            queue,
+            readers,
+            idempotency,
+            wamids,
+            cipher,
+            keeper,
+            threads: Mutex::new(threads),
+            _database: database,
+            _lock: lock,
+        };
         Ok((store, recovery))
     }
 
