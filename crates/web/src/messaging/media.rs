@@ -26,7 +26,7 @@ use super::answer::success;
 use super::send::finish;
 use super::{Messaging, trace};
 use crate::error::{ErrorContext, render};
-use crate::server::{Body, BodyPace, Incoming, Response};
+use crate::server::{Body, BodyPace, Incoming, RequestBody, Response};
 
 /// Where files are.
 const MEDIA_PATH: &str = "/v1/wa/media";
@@ -112,7 +112,7 @@ fn given(download: Download) -> Response {
 }
 
 /// Reads the whole form; its file is in `spool` afterwards.
-async fn read_form(body: &mut hyper::body::Incoming, boundary: String, pace: BodyPace, spool: &mut Spool) -> Result<NewFile, Refusal> {
+async fn read_form(body: &mut RequestBody, boundary: String, pace: BodyPace, spool: &mut Spool) -> Result<NewFile, Refusal> {
     let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(BODY_MAX_BYTES));
     let mut form = Multipart::with_constraints(Box::pin(paced(body, pace)), boundary, limits);
     let (mut said_type, mut part_type, mut name) = (None, None, None);
@@ -186,7 +186,7 @@ async fn text_of(mut field: Field<'_>, path: &str) -> Result<String, Refusal> {
 }
 
 /// The body's pieces, under the pace that every body keeps (reliability §e), and an end.
-fn paced(body: &mut hyper::body::Incoming, pace: BodyPace) -> impl stream::Stream<Item = Result<Bytes, Stopped>> + Send + '_ {
+fn paced(body: &mut RequestBody, pace: BodyPace) -> impl stream::Stream<Item = Result<Bytes, Stopped>> + Send + '_ {
     let began = Instant::now();
     stream::try_unfold((body, 0u64), move |(body, received)| async move {
         loop {
