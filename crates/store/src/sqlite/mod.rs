@@ -8,6 +8,8 @@ mod applications;
 mod backup;
 mod calls;
 mod cells;
+mod deliveries;
+mod endpoints;
 mod events;
 mod failure;
 mod filter;
@@ -135,6 +137,7 @@ pub struct SqliteStore {
     idempotency: Arc<HashIndex>,
     wamids: Arc<HashIndex>,
     cipher: MessageCipher,
+    claims: deliveries::Claims,
     keeper: Arc<Keeper>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Held open for as long as the store is.
@@ -189,7 +192,7 @@ impl SqliteStore {
             threads.push(spawn("store-keeper", Box::new(keep))?);
         }
         let store =
-            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, keeper, threads: Mutex::new(threads), _lock: lock };
+            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, claims: deliveries::Claims::default(), keeper, threads: Mutex::new(threads), _lock: lock };
         Ok((store, recovery))
     }
 
