@@ -19,6 +19,8 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 use uuid::Uuid;
 
 use crate::applications::{Application, ApplicationChange, Applications, NewApplication};
+use crate::deliveries::{Backlog, Deliveries, DeliveryFilter, DeliveryKey, DeliveryRecord, Due, Finished, Lane};
+use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
 use crate::events::{EventKey, EventRecord, Events, Intake, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord};
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
@@ -107,6 +109,18 @@ pub enum Method {
     IntakeGaps,
     ForgetEventsBefore,
     EraseUser,
+    CreateEndpoint,
+    Endpoints,
+    UpdateEndpoint,
+    DeleteEndpoint,
+    Backlogs,
+    Claim,
+    Finish,
+    Deliveries,
+    Delivery,
+    Replay,
+    ReplayRange,
+    DropBacklog,
     Ready,
     Backup,
     Close,
@@ -485,6 +499,77 @@ impl Events for FaultyStore {
 
     fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64> {
         self.call(Method::EraseUser, move |inner| inner.erase_user(organization, user))
+    }
+}
+
+impl Endpoints for FaultyStore {
+    fn create_endpoint(&self, new: NewEndpoint) -> Answer<'_, Created<Endpoint>> {
+        self.call(Method::CreateEndpoint, move |inner| inner.create_endpoint(new))
+    }
+
+    fn endpoints(&self) -> Answer<'_, Vec<Endpoint>> {
+        self.call(Method::Endpoints, |inner| inner.endpoints())
+    }
+
+    fn update_endpoint(
+        &self,
+        organization: OrganizationId,
+        endpoint: EndpointId,
+        change: EndpointChange,
+        at: UnixMs,
+    ) -> Answer<'_, Option<Endpoint>> {
+        self.call(Method::UpdateEndpoint, move |inner| inner.update_endpoint(organization, endpoint, change, at))
+    }
+
+    fn delete_endpoint(&self, organization: OrganizationId, endpoint: EndpointId) -> Answer<'_, bool> {
+        self.call(Method::DeleteEndpoint, move |inner| inner.delete_endpoint(organization, endpoint))
+    }
+}
+
+impl Deliveries for FaultyStore {
+    fn backlogs(&self) -> Answer<'_, Vec<Backlog>> {
+        self.call(Method::Backlogs, |inner| inner.backlogs())
+    }
+
+    fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
+        self.call(Method::Claim, move |inner| inner.claim(endpoint, lane, now, lease_until, limit))
+    }
+
+    fn finish(&self, batch: Vec<Finished>) -> Answer<'_, ()> {
+        self.call(Method::Finish, move |inner| inner.finish(batch))
+    }
+
+    fn deliveries(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        filter: DeliveryFilter,
+        before: Option<DeliveryKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<DeliveryRecord>> {
+        self.call(Method::Deliveries, move |inner| inner.deliveries(organization, application, filter, before, limit))
+    }
+
+    fn delivery(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId) -> Answer<'_, Option<DeliveryRecord>> {
+        self.call(Method::Delivery, move |inner| inner.delivery(organization, event, endpoint))
+    }
+
+    fn replay(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId, now: UnixMs) -> Answer<'_, bool> {
+        self.call(Method::Replay, move |inner| inner.replay(organization, event, endpoint, now))
+    }
+
+    fn replay_range(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        filter: DeliveryFilter,
+        now: UnixMs,
+    ) -> Answer<'_, u64> {
+        self.call(Method::ReplayRange, move |inner| inner.replay_range(organization, application, filter, now))
+    }
+
+    fn drop_backlog(&self, organization: OrganizationId, endpoint: EndpointId) -> Answer<'_, u64> {
+        self.call(Method::DropBacklog, move |inner| inner.drop_backlog(organization, endpoint))
     }
 }
 

@@ -47,6 +47,8 @@ pub trait Store:
     + templates::Templates
     + users::Users
     + events::Events
+    + endpoints::Endpoints
+    + deliveries::Deliveries
     + Send
     + Sync
     + 'static

@@ -58,6 +58,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::User(args) => commands::user::run(&args, context),
         Command::Webhook(args) => commands::webhook::run(&args, context),
         Command::Quarantine(args) => commands::quarantine::run(&args, context),
+        Command::Listen(args) => commands::listen::run(&args, context),
         Command::Send(args) => commands::send::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
         Command::Backup(args) => commands::backup::run(&args, context),

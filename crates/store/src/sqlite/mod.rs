@@ -8,6 +8,8 @@ mod applications;
 mod backup;
 mod calls;
 mod cells;
+mod deliveries;
+mod endpoints;
 mod events;
 mod failure;
 mod filter;
@@ -135,6 +137,7 @@ pub struct SqliteStore {
     idempotency: Arc<HashIndex>,
     wamids: Arc<HashIndex>,
     cipher: MessageCipher,
+    claims: deliveries::Claims,
     keeper: Arc<Keeper>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// What the keeper syncs; see [`open::make`] for why it stays open.
@@ -199,6 +202,7 @@ impl SqliteStore {
             idempotency,
             wamids,
             cipher,
+            claims: deliveries::Claims::default(),
             keeper,
             threads: Mutex::new(threads),
             _database: database,

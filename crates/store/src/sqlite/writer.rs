@@ -29,6 +29,7 @@ use super::queue::Queue;
 use super::reply::{self, Caller, Withheld};
 use super::statements::Statements;
 use crate::StoreError;
+use crate::deliveries::Finished;
 use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved};
 use crate::messages::{Admission, Admit, Outcome, Resolve, Settled};
 
@@ -54,6 +55,8 @@ pub(super) enum Job {
     Forget(UtcDay, UtcDay, Caller<Forgotten>),
     /// What Meta reported, and what is kept of it.
     Events(EventsJob),
+    /// See [`crate::deliveries::Deliveries::finish`].
+    Finish(Vec<Finished>, Caller<()>),
     /// Rare writes of the control plane, each in a savepoint of its own.
     Control(Box<dyn ControlJob>),
 }
@@ -67,6 +70,7 @@ impl Job {
             Job::Resolve(batch, _) => batch.len().max(1),
             Job::MoveLegs(batch, _) => batch.len().max(1),
             Job::Events(job) => job.weight(),
+            Job::Finish(batch, _) => batch.len().max(1),
             Job::MoveWallet(..) | Job::Balance(..) | Job::Forget(..) | Job::Control(_) => 1,
         }
     }
@@ -81,6 +85,7 @@ impl Job {
             Job::Balance(_, _, caller) => caller.refuse(error),
             Job::Forget(_, _, caller) => caller.refuse(error),
             Job::Events(job) => job.refuse(error),
+            Job::Finish(_, caller) => caller.refuse(error),
             Job::Control(job) => job.refuse(error),
         }
     }
@@ -270,6 +275,7 @@ impl Writer<'_> {
             Job::Balance(organization, mode, caller) => caller.withhold(self.wallet((organization, mode))?),
             Job::Forget(contents, answers, caller) => caller.withhold(self.forget_a_slice(contents, answers)?),
             Job::Events(job) => self.run_events(job)?,
+            Job::Finish(batch, caller) => caller.withhold(self.finish(batch)?),
             Job::Control(job) => {
                 let answer = control(self.connection, job);
                 self.events.control_wrote();

@@ -1,7 +1,7 @@
 //! From text to the rooms' own types. Every value that cannot be read becomes a problem at its place.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
         trusted_proxies: read.networks(),
         workers: read.optional_count("workers", 1, 1_024),
         master_key: read.master_key(&data),
-        settings: read.settings(),
+        settings: read.settings(&data),
         net: read.net(),
         sandbox: read.flag("sandbox.enabled"),
         metrics_public: read.flag("metrics.public"),
@@ -48,6 +48,10 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
     (config, !read.failed)
 }
 
+/// Where files lie on their way to Meta, in the data folder: beside the database, so that one disk is
+/// watched.
+const SPOOL_FOLDER: &str = "spool";
+
 struct Reader<'a> {
     overlay: &'a Overlay,
     problems: &'a mut Problems,
@@ -55,7 +59,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn settings(&mut self) -> Settings {
+    fn settings(&mut self, data: &Path) -> Settings {
         Settings {
             graph_url: self.text("graph.url").trim_end_matches('/').to_owned(),
             graph_version: self.graph_version(),
@@ -64,6 +68,7 @@ impl Reader<'_> {
             answer_wait: self.duration("graph.answer_wait"),
             reply_within: self.duration("graph.reply_within"),
             sandbox_refill: self.amount("sandbox.refill"),
+            spool_folder: data.join(SPOOL_FOLDER),
             pause_probe_every: self.duration("graph.pause_probe_every"),
             template_trust: self.duration("messages.template_trust"),
             likely_repeat: self.duration("messages.likely_repeat"),

@@ -15,11 +15,11 @@ use turnpike_domain::ids::{ApplicationId, MessageKey, OrganizationId};
 use turnpike_domain::time::{UnixMs, UtcDay};
 use uuid::Uuid;
 
+pub(super) use self::forget::STATUSES_FORGOTTEN;
 pub(super) use self::ids::{event_id, event_key};
 pub(super) use self::job::{EventsJob, set_wallet_alert, wallet_alert};
 pub(super) use self::notices::leave as leave_notice;
-pub(super) use self::read::body;
-pub(super) use self::state::{EventState, RecoveredEvents, recover};
+pub(super) use self::state::{EventState, RecoveredEvents, bodies_table, recover};
 use super::SqliteStore;
 use super::messages::{self as stored, Forgotten};
 use super::writer::Job;
