@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use turnpike_domain::api_key::ApiKeyText;
-use turnpike_domain::ids::{ApiKeyId, parse_webhook_id, webhook_id};
+use turnpike_domain::ids::{ApiKeyId, MessageId, parse_webhook_id, webhook_id};
 use turnpike_domain::refusal::{FieldFault, LimitKind, Refusal};
 use turnpike_domain::webhook::{EventKind, EventSet};
 use turnpike_store::events::{EventKey, EventRecord};
@@ -121,6 +121,8 @@ pub struct FeedEvent {
     pub id: String,
     /// What it is.
     pub kind: EventKind,
+    /// The message of ours that it is about.
+    pub message: Option<MessageId>,
     /// The bytes of its delivery.
     pub body: Vec<u8>,
 }
@@ -250,7 +252,7 @@ impl Feed {
     /// `None` where its body is kept no longer, or was erased.
     fn opened(&self, event: EventRecord) -> Option<FeedEvent> {
         let body = self.engine.open_event_body(self.caller.key.organization, event.application, event.body.as_deref()?)?;
-        Some(FeedEvent { id: webhook_id(event.id), kind: event.kind, body })
+        Some(FeedEvent { id: webhook_id(event.id), kind: event.kind, message: event.message, body })
     }
 }
 
