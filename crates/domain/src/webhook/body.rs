@@ -165,3 +165,7 @@ fn media_url(base: &str, id: &str) -> String {
     }
     url
 }
+
+#[cfg(test)]
+#[path = "tests/body.rs"]
+mod tests;

@@ -67,7 +67,7 @@ const TABLE: &[(i64, Explanation)] = &[
     row(131_005, AfterAChange, "Meta denied the account access.", "The account's owner must check its permissions at Meta."),
     row(131_008, AfterAChange, "A field that Meta needs was missing.", "Meta's details name it; add it and send again."),
     row(131_009, AfterAChange, "A value of the message was not valid.", "Meta's details name it; correct it and send again."),
-    row(131_016, Later(60), "Meta's service was not available.", "Send it again later."),
+    row(131_016, Later(60), "Meta's service was not available.", "Send it again later; Meta's status page tells of longer outages."),
     row(131_021, AfterAChange, "The recipient is the sending number itself.", "Choose another recipient."),
     row(131_026, Never, "Meta could not deliver to this user: the number is not on WhatsApp, has an old app, has not accepted WhatsApp's terms, or has blocked the business.", "Check the number with the user. Do not send again soon; use another channel."),
     row(131_031, AfterAChange, "Meta has locked the business account.", "The account's owner must settle this with Meta before anything else is sent."),

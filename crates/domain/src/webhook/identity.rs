@@ -109,3 +109,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(&(text.len() as u64).to_le_bytes());
     out.extend_from_slice(text.as_bytes());
 }
+
+#[cfg(test)]
+#[path = "tests/identity.rs"]
+mod tests;

@@ -37,3 +37,7 @@ pub use signature::{
 };
 pub use status::{Pricing, PricingType, StatusKind};
 pub use view::{Text, User, View};
+
+#[cfg(test)]
+#[path = "tests/payload.rs"]
+mod tests_payload;

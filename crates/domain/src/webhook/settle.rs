@@ -257,3 +257,7 @@ pub fn state(outcome: Option<OutcomeKind>, resolution: Option<Resolution>, statu
         _ => MessageState::Refused,
     }
 }
+
+#[cfg(test)]
+#[path = "tests/settle.rs"]
+mod tests;

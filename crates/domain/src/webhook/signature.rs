@@ -196,3 +196,7 @@ pub fn check_bearer(text: &str) -> Result<(), &'static str> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "tests/signature.rs"]
+mod tests;
