@@ -24,6 +24,10 @@ const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// they are small however large the tables are.
 const WRITER_CACHE_KIB: i64 = 8_192;
 
+/// Deleted bytes are written over where their page is written anyway. Erasure and retention ask for
+/// more while they are at work.
+pub(super) const SECURE_DELETE: &str = "fast";
+
 /// Page cache of each reader in KiB.
 const READER_CACHE_KIB: i64 = 2_048;
 
@@ -133,6 +137,8 @@ pub(super) fn writing(file: &Path, checkpoint_ceiling_pages: u32) -> Result<Conn
     // Without this, `INSERT OR REPLACE` would delete a money row past its trigger.
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Without this, bytes that moved to another page stay behind in the old one, where no erasure finds them.
+    connection.pragma_update(None, "secure_delete", SECURE_DELETE)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", checkpoint_ceiling_pages)?;
     grow_by_the_chunk(&connection)?;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::Connection;
 
+use super::events::STATUSES_FORGOTTEN;
 use super::failure::Failure;
 use crate::ledger::{InvariantCheck, Verification};
 
@@ -21,16 +22,20 @@ const TOLD_MAX: usize = 20;
 const ACCOUNTS: [&str; 7] = ["wallet", "held_base", "held_meta", "cash", "base_revenue", "meta_revenue", "adjustments"];
 
 /// What is proved, by the names of reliability §a.
-const CLAIMS: [(&str, &str); 7] = [
+const CLAIMS: [(&str, &str); 8] = [
     ("I1", "every entry debits one account and credits another by the same positive amount, and each currency sums to zero"),
     ("I2", "each wallet is what its entries add up to; what is held is what open messages hold; only a late capture overdraws"),
-    ("I3", "a leg is held once and resolved once, never above its hold; late captures follow releases, refunds follow captures"),
+    (
+        "I3",
+        "a leg is held once and resolved once, never above its hold; late captures follow releases or captures, refunds follow captures",
+    ),
     (
         "I4",
-        "every capture has evidence: an accepted outcome with its wamid, a resolution, or a reasoned movement of a message that was sent",
+        "every capture has evidence: an accepted outcome with its wamid, a resolution, a status of Meta's with our token, or a reasoned movement of a message that was sent",
     ),
     ("I7", "an accepted message has its base fee captured, a refused one nothing; every outcome and resolution belongs to its message"),
     ("I8", "a fake moves no money, and sandbox and live messages each use their own wallet"),
+    ("events", "every delivery belongs to an event and every attempt to a delivery; what waits for a price is still held"),
     ("I10", "every amount is an integer that fits, and what a message holds is the price that was pinned for it"),
 ];
 
@@ -38,6 +43,8 @@ const CLAIMS: [(&str, &str); 7] = [
 pub(super) fn verify(connection: &Connection) -> Result<Verification, Failure> {
     let mut proof = Proof::default();
     proof.read_organizations(connection)?;
+    proof.statuses_forgotten =
+        connection.query_row("SELECT coalesce((SELECT value FROM marks WHERE name = ?1), 0)", [STATUSES_FORGOTTEN], |row| row.get(0))?;
     let newest: i64 = connection.query_row(
         "SELECT max(coalesce((SELECT max(key) FROM messages), 0), coalesce((SELECT max(place) FROM wallet_movements), 0),
                     coalesce((SELECT max(message) FROM outcomes), 0), coalesce((SELECT max(message) FROM resolutions), 0),
@@ -89,9 +96,12 @@ struct Proof {
     evidence: Check,
     outcomes: Check,
     modes: Check,
+    events: Check,
     prices: Check,
     entries: u64,
     messages: u64,
+    /// Statuses of messages up to this one are kept no longer.
+    statuses_forgotten: i64,
     /// Currency of each organization.
     organizations: HashMap<i64, String>,
     /// Sum of each account of a wallet, credits minus debits.
@@ -194,7 +204,12 @@ impl Proof {
                     o.kind, o.wamid IS NOT NULL, o.base_captured, o.base_released, o.meta_released,
                     r.resolution, r.base_captured, r.base_released, r.meta_released, u.message IS NOT NULL,
                     (SELECT count(*) FROM leg_movements l WHERE l.message = m.key AND l.movement IN (2, 4)),
-                    (SELECT count(*) FROM leg_movements l WHERE l.message = m.key AND l.reason = '')
+                    (SELECT count(*) FROM leg_movements l WHERE l.message = m.key AND l.reason = ''),
+                    r.evidence,
+                    (SELECT count(*) FROM leg_movements l WHERE l.message = m.key AND l.leg = 2 AND l.reason GLOB '*(status *)'),
+                    (SELECT count(*) FROM leg_movements l WHERE l.message = m.key AND l.leg = 1 AND l.reason GLOB '*(status *)'),
+                    (SELECT count(*) FROM message_statuses s WHERE s.message = m.key),
+                    (SELECT count(*) FROM message_statuses s WHERE s.message = m.key AND s.settles = 1)
              FROM messages m
              LEFT JOIN api_keys k ON k.id = m.api_key
              LEFT JOIN pinned_prices p ON p.id = m.price
@@ -256,6 +271,10 @@ impl Proof {
         let open_unknown: bool = row.get(19)?;
         let (late_evidence, without_reason): (i64, i64) = (row.get(20)?, row.get(21)?);
 
+        let by_status: Option<i64> = row.get(22)?;
+        let (meta_by_status, base_by_status): (i64, i64) = (row.get(23)?, row.get(24)?);
+        let (statuses, settling): (i64, i64) = (row.get(25)?, row.get(26)?);
+
         let needs_wamid = mode != 2 && !read_mark;
         let accepted = outcome == Some(ACCEPTED) && (!needs_wamid || has_wamid == Some(true));
         let resolved_as_sent = matches!(resolution, Some(1 | 2));
@@ -264,7 +283,10 @@ impl Proof {
         // A later capture is of a message that has its end; its own reason is the evidence.
         let later_is_proved =
             (late_evidence == 0 || (outcome.is_some() && (outcome != Some(UNKNOWN) || resolution.is_some()))) && without_reason == 0;
-        self.evidence.that(outcome_capture_is_proved && resolution_capture_is_proved && later_is_proved, || {
+        // What Meta reported is kept for a while only; what it settled stands.
+        let reported = key <= self.statuses_forgotten
+            || ((meta_by_status == 0 || settling > 0) && (base_by_status == 0 && by_status != Some(2) || statuses > 0));
+        self.evidence.that(outcome_capture_is_proved && resolution_capture_is_proved && later_is_proved && reported, || {
             format!("message {key} has a capture without evidence")
         });
 
@@ -349,6 +371,24 @@ impl Proof {
             let found: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             self.outcomes.that(found.is_empty(), || format!("{what} belongs to no message: {found:?}"));
         }
+        let orphans = [
+            ("a delivery", "SELECT key FROM deliveries d WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.key = d.key / 16) LIMIT 5"),
+            (
+                "an attempt",
+                "SELECT delivery FROM delivery_attempts a WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.key = a.delivery) LIMIT 5",
+            ),
+            (
+                "what waits for a price",
+                "SELECT message FROM unpriced u
+                 WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.key = u.message AND m.meta > 0)
+                    OR EXISTS (SELECT 1 FROM leg_movements l WHERE l.message = u.message AND l.leg = 2) LIMIT 5",
+            ),
+        ];
+        for (what, sql) in orphans {
+            let mut statement = connection.prepare(sql)?;
+            let found: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            self.events.that(found.is_empty(), || format!("{what} belongs to nothing that is open: {found:?}"));
+        }
         let odd: i64 = connection.query_row(
             "SELECT (SELECT count(*) FROM wallet_movements WHERE mode NOT IN (0, 1)) + (SELECT count(*) FROM wallets WHERE mode NOT IN (0, 1))",
             [],
@@ -359,7 +399,7 @@ impl Proof {
     }
 
     fn verdict(self) -> Verification {
-        let found = [self.balance, self.wallets, self.legs, self.evidence, self.outcomes, self.modes, self.prices];
+        let found = [self.balance, self.wallets, self.legs, self.evidence, self.outcomes, self.modes, self.events, self.prices];
         let checks: Vec<InvariantCheck> = CLAIMS
             .iter()
             .zip(found)
@@ -384,7 +424,8 @@ fn leg_is_sound(hold: i128, leg: &LegSums) -> bool {
         (0, 0) => true,
         _ => leg.captured + leg.released == leg.held && leg.captured <= leg.held,
     };
-    let late_follows_release = leg.lates == 0 || (leg.captures == 0 && leg.releases == 1);
+    // Proof of a send after its release, or a dearer category after its capture.
+    let late_follows = leg.lates == 0 || leg.captures + leg.releases > 0;
     let refund_follows_capture = leg.refunds == 0 || leg.refunded == leg.captured + leg.late;
-    once && held && resolved && late_follows_release && refund_follows_capture
+    once && held && resolved && late_follows && refund_follows_capture
 }

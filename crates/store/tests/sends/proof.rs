@@ -71,7 +71,7 @@ async fn a_sound_ledger_is_clean_and_everything_was_examined() {
     history(&house).await;
     let verification = house.store.verify().await.expect("verifies");
     assert!(verification.clean, "{:#?}", verification.checks);
-    assert_eq!(verification.checks.iter().map(|check| check.id).collect::<Vec<_>>(), ["I1", "I2", "I3", "I4", "I7", "I8", "I10"]);
+    assert_eq!(verification.checks.iter().map(|check| check.id).collect::<Vec<_>>(), ["I1", "I2", "I3", "I4", "I7", "I8", "events", "I10"]);
     assert!(verification.checks.iter().all(|check| check.examined > 0));
     // 2 top-ups; 6 paid messages with 2 holds; captures of 2, releases of 2 legs of 2.
     assert_eq!((verification.messages, verification.entries), (7, 2 + 12 + 2 + 4));

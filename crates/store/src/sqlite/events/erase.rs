@@ -184,10 +184,16 @@ fn messages_to(
 impl Writer<'_> {
     /// Empties what was found; returns how many rows.
     pub(super) fn erase_slice(&mut self, erasure: &Erasure) -> Result<u64, Failure> {
+        let emptied = self.securely(|writer| writer.empty(erasure))?;
+        Ok(u64::try_from(emptied).unwrap_or(0))
+    }
+
+    /// Deletes so that nothing of it stays in the file, not even in pages that become free.
+    pub(in crate::sqlite) fn securely<T>(&mut self, delete: impl FnOnce(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
         self.connection.pragma_update(None, "secure_delete", true)?;
-        let emptied = self.empty(erasure);
-        self.connection.pragma_update(None, "secure_delete", false)?;
-        Ok(u64::try_from(emptied?).unwrap_or(0))
+        let deleted = delete(self);
+        self.connection.pragma_update(None, "secure_delete", open::SECURE_DELETE)?;
+        deleted
     }
 
     fn empty(&mut self, erasure: &Erasure) -> Result<usize, Failure> {

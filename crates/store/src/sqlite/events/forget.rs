@@ -14,6 +14,9 @@ use crate::sqlite::writer::Writer;
 /// Rows deleted per commit: a whole day at once would stand in the way of sends for seconds.
 const ROWS_PER_COMMIT: i64 = 2_000;
 
+/// Bodies deleted per commit: each is written over, so they weigh more.
+const BODIES_PER_COMMIT: i64 = 500;
+
 /// How long spans in which a number was heard of are kept: longer than an outcome stays unknown
 /// before an operator decides it.
 const HEARD_KEPT_MS: i64 = 15 * DAY_MS;
@@ -38,7 +41,7 @@ impl Writer<'_> {
     pub(super) fn forget_events_slice(&mut self, before: Before) -> Result<Forgotten, Failure> {
         for (kind, column, day) in [("raw_", "id", before.raw), ("event_bodies_", "event", before.events)] {
             if let Some(table) = oldest_table(self.connection, kind, day)? {
-                return self.forget_table_slice(&table, column);
+                return self.securely(|writer| writer.forget_table_slice(&table, column));
             }
         }
         if self.forget_events(before.events)? || self.forget_quarantine(before.events)? || self.forget_statuses(before.statuses)? {
@@ -50,10 +53,10 @@ impl Writer<'_> {
 
     fn forget_table_slice(&mut self, table: &str, column: &str) -> Result<Forgotten, Failure> {
         let deleted = self.connection.execute(
-            &format!("DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} ORDER BY {column} LIMIT {ROWS_PER_COMMIT})"),
+            &format!("DELETE FROM {table} WHERE {column} IN (SELECT {column} FROM {table} ORDER BY {column} LIMIT {BODIES_PER_COMMIT})"),
             [],
         )?;
-        if i64::try_from(deleted).unwrap_or(0) == ROWS_PER_COMMIT {
+        if i64::try_from(deleted).unwrap_or(0) == BODIES_PER_COMMIT {
             return Ok(Forgotten::Slice);
         }
         self.events.forget_days();

@@ -56,7 +56,7 @@ impl Writer<'_> {
         let mut about = None;
         let mut is_new = true;
         if let Some(report) = &event.status {
-            match self.reported_message(event.organization, event.application, report)? {
+            match self.reported_message(event.organization, event.application, event.mode, report)? {
                 Some(found) => {
                     about = Some((found.key, found.standing.admitted_at));
                     let (first, done) = self.apply_status(found, report, post.received_at)?;
