@@ -38,6 +38,9 @@ const LOOK_UP_EVERY: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
+/// The `appId`, as deliveries bear it.
+const X_GATEWAY_APPLICATION: HeaderName = HeaderName::from_static("x-gateway-application");
+
 /// The first bytes: an open stream shows at once, and a client waits two seconds before it comes again.
 const GREETING: Bytes = Bytes::from_static(b": this stream has no end; each event has the bytes of its delivery\nretry: 2000\n\n");
 
@@ -56,7 +59,13 @@ impl Messaging {
         };
         let mut response = match begun {
             Ok(_) if self.gate.is_draining() => render(&Refusal::Overloaded { retry_after_ms: context.busy_wait_ms() }, context),
-            Ok(feed) => streamed(feed, self.gate.clone()),
+            Ok(feed) => {
+                let mut response = streamed(feed, self.gate.clone());
+                if let Ok(app_id) = HeaderValue::from_str(&caller.app.row.app_id) {
+                    response.headers_mut().insert(X_GATEWAY_APPLICATION, app_id);
+                }
+                response
+            }
             Err(refusal) => render(&refusal, context),
         };
         finish(&mut response, self, &caller);
@@ -93,12 +102,16 @@ async fn next_piece(feed: &mut Feed, gate: &Gate) -> Option<Bytes> {
     Some(HEARTBEAT)
 }
 
-/// `id`, `event` and `data`. A delivery is one line of JSON; whatever is not, is written as several
+/// `id`, `event` and `data`, and in a comment in front what a delivery says in `X-Message-Id`. A
+/// delivery is one line of JSON; whatever is not, is written as several
 /// lines, which a reader joins with line breaks again.
 fn written(event: &FeedEvent) -> Bytes {
     let body = String::from_utf8_lossy(&event.body);
     let mut text = String::with_capacity(body.len() + 96);
     // Writing into a String does not fail.
+    if let Some(message) = event.message {
+        let _ = writeln!(text, ": message {message}");
+    }
     let _ = write!(text, "id: {}\nevent: {}\n", event.id, event.kind);
     for line in body.split(['\n', '\r']) {
         let _ = writeln!(text, "data: {line}");
@@ -155,7 +168,8 @@ mod tests {
 
     #[test]
     fn an_event_is_written_so_that_a_reader_gets_its_bytes_again() {
-        let event = |body: &str| FeedEvent { id: "msg_1".to_owned(), kind: EventKind::ButtonReply, body: body.as_bytes().to_vec() };
+        let event =
+            |body: &str| FeedEvent { id: "msg_1".to_owned(), kind: EventKind::ButtonReply, message: None, body: body.as_bytes().to_vec() };
         assert_eq!(&written(&event("{\"a\":1}"))[..], b"id: msg_1\nevent: interactive.button_reply\ndata: {\"a\":1}\n\n");
         let two = written(&event("{\n}"));
         assert_eq!(&two[..], b"id: msg_1\nevent: interactive.button_reply\ndata: {\ndata: }\n\n", "no line can be taken for a field");

@@ -4,6 +4,7 @@
 //! Every rule is the engine's.
 
 pub mod answer;
+mod events;
 pub mod headers;
 mod lookup;
 mod media;
@@ -47,6 +48,12 @@ impl Service for Messaging {
         let path = request.head.uri.path().to_owned();
         if let Some(id) = media::tail_of(&path) {
             return self.media(request, id, context).await;
+        }
+        if path == events::EVENTS_PATH {
+            return match request.head.method {
+                Method::GET => self.events(request, context).await,
+                _ => render(&Refusal::MethodNotAllowed { allow: "GET" }, context),
+            };
         }
         match (path.strip_prefix(SEND_PATH).and_then(|tail| tail.strip_prefix('/')), &request.head.method) {
             (Some("check"), &Method::POST) => self.check(request).await,
