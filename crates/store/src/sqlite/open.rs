@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, FileControl, MAIN_DB, OpenFlags};
 
 use super::failure::Failure;
@@ -142,6 +143,7 @@ pub(super) fn writing(file: &Path, checkpoint_ceiling_pages: u32) -> Result<Conn
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", checkpoint_ceiling_pages)?;
     grow_by_the_chunk(&connection)?;
+    plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }
@@ -169,8 +171,16 @@ pub(super) fn reading(file: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    plan_once(&connection)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Plans stand for the life of a statement. Without this SQLite may plan a join anew whenever a value
+/// is bound, and a look-up by key then costs ten times the reading.
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 impl From<Failure> for OpenError {

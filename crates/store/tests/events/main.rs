@@ -7,6 +7,7 @@ mod forgetting;
 mod house;
 mod intake;
 mod money;
+mod pace;
 mod repeats;
 mod story;
 mod sweeps;
