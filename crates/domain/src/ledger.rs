@@ -116,10 +116,6 @@ impl LegState {
             (LegState::Captured(captured), Movement::LateCapture) if amount > Micros::ZERO => {
                 captured.checked_add(amount).map(LegState::LateCaptured).ok_or(NotMoved::Already(self))
             }
-            // Meta named a dearer category than was held: the difference comes on top.
-            (LegState::Captured(captured), Movement::LateCapture) => {
-                captured.checked_add(amount).map(LegState::LateCaptured).ok_or(NotMoved::Impossible(self))
-            }
             (LegState::Captured(captured) | LegState::LateCaptured(captured), Movement::Refund) => Ok(LegState::Refunded(captured)),
             (LegState::None, _) => Err(NotMoved::Impossible(self)),
             (LegState::Held(_), Movement::Hold | Movement::LateCapture | Movement::Refund) => Err(NotMoved::Impossible(self)),
