@@ -6,13 +6,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::json;
 
 use crate::config::{Config, Record, TlsFiles, Tokens, Window};
 use crate::faults::{Behaviour, Stage, magic};
 use crate::graph::templates::{TemplateSeed, demo_templates};
+use crate::numbers::DEFAULT_WABA;
+use crate::plan::{self, Timing};
 use crate::server::{Simulator, StartError};
+use crate::webhooks::Subscription;
 
 /// The record's name in the data folder.
 const RECORD_FILE: &str = "simulator.jsonl";
@@ -54,9 +57,27 @@ pub struct Args {
     /// An access token that is good (repeatable); without any, all are
     #[arg(long, value_name = "TOKEN")]
     pub token: Vec<String>,
-    /// Require and verify appsecret_proof with this app secret
+    /// The app's secret: signs webhooks; without --webhook-url, requires appsecret_proof
     #[arg(long, value_name = "SECRET")]
     pub app_secret: Option<String>,
+    /// Require appsecret_proof beside --webhook-url too
+    #[arg(long, requires = "app_secret")]
+    pub require_proof: bool,
+    /// Callback that is told of statuses, messages and changes
+    #[arg(long, value_name = "URL", requires = "app_secret", requires = "verify_token")]
+    pub webhook_url: Option<String>,
+    /// What the callback is told in its handshake
+    #[arg(long, value_name = "TOKEN", requires = "webhook_url")]
+    pub verify_token: Option<String>,
+    /// The business account to which numbers belong
+    #[arg(long, value_name = "ID", default_value = DEFAULT_WABA)]
+    pub waba_id: String,
+    /// Let simulated time run so many times as fast as real time
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = speed)]
+    pub speed: f64,
+    /// When a message's statuses come
+    #[arg(long, value_enum, default_value_t = Pace::Brisk)]
+    pub statuses: Pace,
     /// The token for number ids that begin with sandbox-
     #[arg(long, value_name = "TOKEN")]
     pub sandbox_secret: Option<String>,
@@ -78,6 +99,21 @@ pub struct Args {
     /// Print one line of JSON, {"address": …}, when ready
     #[arg(long)]
     pub json: bool,
+}
+
+/// When a message's statuses come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pace {
+    /// Read within five seconds
+    Brisk,
+    /// Read within 37 seconds, as on a working day
+    Unhurried,
+    /// All at once
+    AtOnce,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|speed| *speed > 0.0 && *speed <= 1_000_000.0).ok_or_else(|| "must be above 0 and at most 1000000".to_owned())
 }
 
 /// The command ended badly.
@@ -143,6 +179,11 @@ pub fn config(args: Args) -> Result<Config, CommandError> {
         Some(path) => read_templates(path)?,
         None => demo_templates(),
     };
+    let subscriptions = match (args.webhook_url.as_deref(), args.app_secret.as_deref(), args.verify_token.as_deref()) {
+        (Some(url), Some(secret), Some(token)) => vec![Subscription::new(url, secret, token)],
+        _ => Vec::new(),
+    };
+    let proves = args.require_proof || subscriptions.is_empty();
     Ok(Config {
         listen: args.listen,
         record: match args.data {
@@ -152,7 +193,15 @@ pub fn config(args: Args) -> Result<Config, CommandError> {
         tls,
         http2: !args.no_http2,
         tokens: if args.token.is_empty() { Tokens::Any } else { Tokens::Only(args.token) },
-        app_secret: args.app_secret,
+        app_secret: args.app_secret.filter(|_| proves),
+        subscriptions,
+        waba_id: args.waba_id,
+        speed: args.speed,
+        timing: match args.statuses {
+            Pace::Brisk => Timing::BRISK,
+            Pace::Unhurried => Timing::UNHURRIED,
+            Pace::AtOnce => Timing::AT_ONCE,
+        },
         sandbox_secret: args.sandbox_secret,
         rate_limits: args.rate_limits,
         seed_templates,
@@ -225,8 +274,29 @@ fn recipients_help() -> String {
          every member but behaviour may be left out; a behaviour is a name or an object such as\n    \
          {{\"do\": \"graph_error\", \"code\": 131000, \"status\": 500}}\n  \
          GET    /_sim/script               the rules that are set; DELETE takes them back\n  \
-         GET    /_sim/behaviours           the list above as JSON\n"
+         GET    /_sim/behaviours           the list above as JSON\n  \
+         POST   /_sim/webhooks             {{\"url\", \"app_secret\", \"verify_token\"}}; GET shows deliveries\n  \
+         POST   /_sim/reply                {{\"from\": \"905321234567\", \"text\": \"Hi\"}}, or any type of message\n  \
+         POST   /_sim/tap                  {{\"from\": \"905321234567\", \"button\": \"Yes\"}}, or row, or flow\n  \
+         POST   /_sim/status               {{\"message_id\": \"wamid.…\", \"status\": \"failed\", \"code\": 131026}}\n  \
+         POST   /_sim/template             {{\"name\": \"order_confirmation\", \"status\": \"PAUSED\"}}\n  \
+         POST   /_sim/preference           {{\"from\": \"905321234567\", \"value\": \"stop\"}}\n  \
+         POST   /_sim/event                {{\"field\": \"account_update\", \"value\": {{…}}}}\n  \
+         POST   /_sim/plan                 {{\"match\": {{\"to\": \"905321234567\"}}, \"plan\": \"reversed\"}}; GET /_sim/plans lists them\n  \
+         POST   /_sim/users, /_sim/numbers who is who\n  \
+         POST   /_sim/clock/advance        {{\"seconds\": 3600}}; /_sim/clock takes {{\"speed\": 60}}\n"
     );
+    let _ = write!(
+        help,
+        "\nRecipients whose messages are taken, and what the webhooks then say:\n  \
+         {prefix}4CCCCCC  failed with the code CCCCCC: {} is 131026\n  \
+         {prefix}6MMMMMM  the usual statuses, MMMMMM milliseconds later\n  \
+         {prefix}5NN      a plan from this list:\n",
+        magic::recipient_for_failure(131_026)
+    );
+    for plan in plan::all_named() {
+        let _ = writeln!(help, "    {}  {:<25} {}", plan.recipient, plan.name, plan.summary);
+    }
     help
 }
 

@@ -17,10 +17,12 @@ use crate::control;
 use crate::faults::{Behaviour, Stage, magic};
 use crate::graph;
 use crate::graph::auth::Door;
+use crate::graph::form;
 use crate::graph::limits::Limits;
 use crate::graph::request::{Body, GraphRequest, split_path};
+use crate::graph::subscriptions;
 use crate::graph::templates::Templates;
-use crate::media::Media;
+use crate::media::{DOWNLOAD_PATH, Media};
 use crate::numbers::Numbers;
 use crate::phones::{Events, Phones};
 use crate::plan::{Plans, Timing};
@@ -105,6 +107,8 @@ pub(crate) struct World {
     pub(crate) numbers: Numbers,
     pub(crate) sent: SentMessages,
     pub(crate) media: Media,
+    /// The app's secret, where it was said apart from a subscription.
+    pub(crate) app_secret: Option<String>,
     pub(crate) omit_callback_data_on_failed: bool,
     /// Where we are reached, for links to ourselves in webhooks.
     pub(crate) base_url: String,
@@ -146,6 +150,7 @@ impl World {
             numbers: Numbers::new(&config.waba_id, &config.numbers),
             sent: SentMessages::default(),
             media,
+            app_secret: config.app_secret.clone(),
             omit_callback_data_on_failed: config.omit_callback_data_on_failed,
             base_url,
             scheme: if config.tls.is_some() { "https" } else { "http" },
@@ -174,12 +179,15 @@ impl World {
             return Planned { answer: control::answer(self, head, body).await, behaviour: Behaviour::Answer };
         }
         let at = clock::rfc3339(clock::now());
-        let line = record::line(&at, &head.method, &head.path, &head.query, &head.headers, body);
+        let parsed = Body::parse(head.header("content-type").unwrap_or_default(), body);
+        // Of a file the record keeps its measures.
+        let summary = parsed.form.as_ref().map(|parts| form::summary(parts).to_string());
+        let recorded = summary.as_ref().map_or(body, String::as_bytes);
+        let line = record::line(&at, &head.method, &head.path, &head.query, &head.headers, recorded);
         if self.record.append(line).await.is_err() {
             // A witness that cannot write must not say that it took a message.
             return Planned { answer: graph::broken(self), behaviour: Behaviour::Answer };
         }
-        let parsed = Body::parse(body);
         let strike = self.strike_body(head, body, &parsed);
         let wait = self.latency + Duration::from_millis(strike.delay_ms);
         if !wait.is_zero() {
@@ -187,7 +195,10 @@ impl World {
         }
         let behaviour = strike.behaviour;
         let accept = strike.accept.unwrap_or_else(|| behaviour.accepts_by_default());
-        let request = GraphRequest::new(head, &parsed);
+        let mut request = GraphRequest::new(head, &parsed);
+        if let Some(request) = &mut request {
+            request.handshake_problem = subscriptions::handshake(self, request).await;
+        }
         let previous = match (&behaviour, &request) {
             (Behaviour::RepeatWamid, Some(request)) => self.last_wamid(request.object_id),
             _ => None,
@@ -197,6 +208,7 @@ impl World {
                 let held = if accept { graph::answer(self, request.as_ref(), graph::Taking::Takes).held } else { Vec::new() };
                 Answer { held, ..graph::scripted(self, request.as_ref(), &behaviour) }
             }
+            _ if head.path == DOWNLOAD_PATH && head.method == "GET" => graph::media::download(self, head, &parsed),
             _ => {
                 let taking = if accept { graph::Taking::Takes } else { graph::Taking::OnlyAnswers };
                 graph::answer(self, request.as_ref(), taking)

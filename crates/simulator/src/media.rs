@@ -4,7 +4,7 @@
 //! URL opens for five minutes, an upload lives thirty days, what a user sent
 //! seven.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -16,6 +16,9 @@ const BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// One file, whichever way it goes: 100 MB, as at Meta.
 pub(crate) const FILE_MAX: usize = 100 * 1024 * 1024;
+
+/// Ids of files that are gone, which are remembered.
+const GONE_MAX: usize = 100_000;
 
 /// How long a URL opens.
 const URL_OPEN: SignedDuration = SignedDuration::from_mins(5);
@@ -57,6 +60,8 @@ struct Kept {
     by_id: HashMap<String, Arc<File>>,
     order: VecDeque<String>,
     bytes: usize,
+    /// Ids that are no more, so that they are not taken for a number's.
+    gone: HashSet<String>,
 }
 
 impl Media {
@@ -94,6 +99,12 @@ impl Media {
         self.lock().by_id.get(id).filter(|file| at < file.gone_at).cloned()
     }
 
+    /// Whether there was ever a file of this id, as far as is remembered.
+    pub(crate) fn knew(&self, id: &str) -> bool {
+        let kept = self.lock();
+        kept.by_id.contains_key(id) || kept.gone.contains(id)
+    }
+
     /// Takes a file away.
     pub(crate) fn remove(&self, id: &str) {
         self.lock().drop_file(id);
@@ -128,6 +139,9 @@ impl Kept {
     fn drop_file(&mut self, id: &str) {
         if let Some(file) = self.by_id.remove(id) {
             self.bytes -= file.bytes.len();
+            if self.gone.len() < GONE_MAX {
+                self.gone.insert(id.to_owned());
+            }
         }
     }
 }

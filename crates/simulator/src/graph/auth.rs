@@ -22,12 +22,13 @@ impl Door {
         Door { tokens, app_secret, sandbox_secret }
     }
 
-    /// Lets the request through, or says Meta's no.
-    pub(crate) fn check(&self, request: &GraphRequest<'_>) -> Result<(), GraphError> {
+    /// Lets the request through to the object (a number for its files), or says
+    /// Meta's no.
+    pub(crate) fn check(&self, request: &GraphRequest<'_>, object_id: &str) -> Result<(), GraphError> {
         let Some(token) = request.token() else {
             return Err(missing_token(request.head.method == "GET"));
         };
-        let sandbox_object = request.object_id.starts_with(SANDBOX_PREFIX);
+        let sandbox_object = object_id.starts_with(SANDBOX_PREFIX);
         let sandbox_token = self.sandbox_secret.as_deref() == Some(token);
         if sandbox_object || sandbox_token {
             return if sandbox_object && sandbox_token { Ok(()) } else { Err(invalid_token()) };

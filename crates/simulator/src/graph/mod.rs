@@ -5,6 +5,8 @@
 //! | `POST /{version}/{number}/messages`, `/marketing_messages` | [`messages`] |
 //! | `GET`, `POST`, `DELETE /{version}/{waba}/message_templates`; `GET`, `POST /{version}/{template}` | [`templates`] |
 //! | `GET /{version}/{number}`, `/{version}/{waba}` | [`objects`] |
+//! | `POST /{version}/{number}/media`; `GET`, `DELETE /{version}/{media}` | [`media`] |
+//! | `/{version}/{app}/subscriptions`, `/{version}/{waba}/subscribed_apps` | [`subscriptions`] |
 //!
 //! Any number of digits is a number or a WABA, but those beginning with `404`,
 //! which do not exist; `sandbox-<id>` is one too, for the sandbox token.
@@ -12,10 +14,13 @@
 pub(crate) mod auth;
 pub mod codes;
 pub(crate) mod error;
+pub(crate) mod form;
 pub(crate) mod limits;
+pub(crate) mod media;
 pub(crate) mod messages;
 mod objects;
 pub(crate) mod request;
+pub(crate) mod subscriptions;
 pub(crate) mod templates;
 
 use serde_json::Value;
@@ -125,9 +130,14 @@ pub(crate) fn broken(world: &World) -> Answer {
 }
 
 fn route(world: &World, request: &GraphRequest<'_>, taking: Taking) -> Result<Found, GraphError> {
-    world.door.check(request)?;
     let method = request.head.method.as_str();
     let id = request.object_id;
+    match (request.edge, media::owner(world, request)) {
+        // An app access token is made of what the caller must know anyway.
+        (Some("subscriptions"), _) if request.token().is_some_and(|token| token.contains('|')) => {}
+        (_, Some(number)) => world.door.check(request, &number)?,
+        _ => world.door.check(request, id)?,
+    }
     let known = id.starts_with(SANDBOX_PREFIX) && id.len() > SANDBOX_PREFIX.len()
         || id.bytes().all(|byte| byte.is_ascii_digit()) && !id.starts_with(UNKNOWN_PREFIX);
     if !known {
@@ -142,6 +152,15 @@ fn route(world: &World, request: &GraphRequest<'_>, taking: Taking) -> Result<Fo
         ("GET", Some("message_templates")) => templates::list(world, request),
         ("POST", Some("message_templates")) => templates::create(world, request, taking),
         ("DELETE", Some("message_templates")) => templates::delete(world, request, taking),
+        ("POST", Some("media")) => media::upload(world, request, taking),
+        ("POST", Some("subscriptions")) => subscriptions::subscribe(world, request, taking),
+        ("GET", Some("subscriptions")) => Ok(subscriptions::list(world)),
+        ("DELETE", Some("subscriptions")) => Ok(subscriptions::unsubscribe(world, taking)),
+        ("POST", Some("subscribed_apps")) => subscriptions::subscribe_account(world, request, taking),
+        ("GET", Some("subscribed_apps")) => Ok(subscriptions::list_account(world, request)),
+        ("DELETE", Some("subscribed_apps")) => Ok(subscriptions::unsubscribe_account(world, request, taking)),
+        ("GET", None) if media::is_meant(world, request) => media::read(world, request),
+        ("DELETE", None) => media::delete(world, request, taking),
         ("GET", None) => match world.templates.by_id(id) {
             Some(template) => templates::read(request, &template),
             None => objects::read(world, request),

@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
+use super::form::{self, Part};
 use crate::exchange::Head;
 
 /// A call as the Graph sees it. Parameters may come by query and by body.
@@ -17,17 +18,30 @@ pub(crate) struct GraphRequest<'a> {
     /// What lies behind the edge; the routes that we have go no deeper.
     pub(crate) deeper: bool,
     pub(crate) body: &'a Body,
+    /// Why the callback that it names failed its handshake, where it did.
+    pub(crate) handshake_problem: Option<String>,
 }
 
 /// A request's body, parsed once.
 #[derive(Default)]
 pub(crate) struct Body {
     pub(crate) json: Option<Value>,
+    /// The parts of a multipart form.
+    pub(crate) form: Option<Vec<Part>>,
 }
 
 impl Body {
-    pub(crate) fn parse(bytes: &[u8]) -> Body {
-        Body { json: serde_json::from_slice(bytes).ok() }
+    /// JSON, whatever the content type says, as at Meta; else a form.
+    pub(crate) fn parse(content_type: &str, bytes: &[u8]) -> Body {
+        if content_type.starts_with("multipart/") {
+            return Body { json: None, form: form::multipart(content_type, bytes) };
+        }
+        let json = serde_json::from_slice(bytes).ok();
+        let json = match json {
+            None if content_type.starts_with("application/x-www-form-urlencoded") => form::urlencoded(bytes).map(Value::Object),
+            json => json,
+        };
+        Body { json, form: None }
     }
 
     /// The body's members; none where it is not a JSON object.
@@ -55,7 +69,7 @@ pub(crate) fn split_path(path: &str) -> Option<(&str, &str, Option<&str>, bool)>
 impl<'a> GraphRequest<'a> {
     pub(crate) fn new(head: &'a Head, body: &'a Body) -> Option<GraphRequest<'a>> {
         let (version, object_id, edge, deeper) = split_path(&head.path)?;
-        Some(GraphRequest { head, version, object_id, edge, deeper, body })
+        Some(GraphRequest { head, version, object_id, edge, deeper, body, handshake_problem: None })
     }
 
     /// A parameter of the query, decoded; or of the body, where it is a string.
@@ -87,7 +101,7 @@ impl<'a> GraphRequest<'a> {
     }
 }
 
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let spaced = text.replace('+', " ");
     percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
 }

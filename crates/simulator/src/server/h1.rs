@@ -10,12 +10,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::stream::Stream;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, How, LastStream, Stage};
+use crate::media::FILE_MAX;
 
 /// A head longer than this is refused; Meta's edge refuses earlier.
 const HEAD_MAX: usize = 64 * 1024;
 
 /// A body longer than this is refused; Meta's largest JSON is far below.
-pub(super) const BODY_MAX: usize = 16 * 1024 * 1024;
+const BODY_MAX: usize = 16 * 1024 * 1024;
+
+/// What surrounds a file in a form is no longer than this.
+const FORM_MAX: usize = 1024 * 1024;
+
+/// How long a body to this path may be: files have a limit of their own.
+pub(super) fn body_max(path: &str) -> usize {
+    if path.ends_with("/media") { FILE_MAX + FORM_MAX } else { BODY_MAX }
+}
 
 /// Headers of one request.
 const HEADERS_MAX: usize = 128;
@@ -156,20 +165,21 @@ impl Connection {
         if request.expects_continue && !matches!(request.framing, Framing::None) && self.buffer.is_empty() {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
+        let longest = body_max(&request.head.path);
         match request.framing {
             Framing::None => Ok(Vec::new()),
-            Framing::Length(length) if length > BODY_MAX => Err(self.refuse(413, "Content Too Large").await),
+            Framing::Length(length) if length > longest => Err(self.refuse(413, "Content Too Large").await),
             Framing::Length(length) => {
                 while self.buffer.len() < length {
                     self.read_more().await?;
                 }
                 Ok(self.buffer.split_to(length).to_vec())
             }
-            Framing::Chunked => self.read_chunks().await,
+            Framing::Chunked => self.read_chunks(longest).await,
         }
     }
 
-    async fn read_chunks(&mut self) -> Result<Vec<u8>, End> {
+    async fn read_chunks(&mut self, longest: usize) -> Result<Vec<u8>, End> {
         let mut body = Vec::new();
         loop {
             let (start, length) = loop {
@@ -180,7 +190,7 @@ impl Connection {
                 }
             };
             let length = usize::try_from(length).unwrap_or(usize::MAX);
-            if length > BODY_MAX - body.len() {
+            if length > longest - body.len() {
                 return Err(self.refuse(413, "Content Too Large").await);
             }
             let _ = self.buffer.split_to(start);

@@ -16,7 +16,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::h1::{BODY_MAX, GARBAGE};
+use super::h1::{GARBAGE, body_max};
 use super::stream::Stream;
 use super::tap::Tap;
 use crate::exchange::{Answer, Head, World};
@@ -219,7 +219,7 @@ impl Served {
             Some(Behaviour::Delay { ms, .. }) => tokio::time::sleep(Duration::from_millis(ms)).await,
             _ => {}
         }
-        let Some(bytes) = read(&mut body).await else { return };
+        let Some(bytes) = read(&mut body, body_max(&head.path)).await else { return };
         if !self.gate.enter(self.id) {
             return self.park((Some(body), Some(respond), None));
         }
@@ -380,12 +380,12 @@ fn take_apart(request: Request<RecvStream>) -> (Head, RecvStream) {
 }
 
 /// The whole body; `None` when the client broke off or sent too much.
-async fn read(body: &mut RecvStream) -> Option<Vec<u8>> {
+async fn read(body: &mut RecvStream, longest: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = body.data().await {
         let chunk = chunk.ok()?;
         bytes.extend_from_slice(&chunk);
-        if bytes.len() > BODY_MAX {
+        if bytes.len() > longest {
             return None;
         }
         body.flow_control().release_capacity(chunk.len()).ok()?;

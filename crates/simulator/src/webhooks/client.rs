@@ -38,7 +38,6 @@ pub(crate) struct Answered {
 
 /// Calls one callback URL.
 pub(crate) struct Client {
-    https: bool,
     host: String,
     port: u16,
     authority: HeaderValue,
@@ -62,7 +61,6 @@ impl Client {
             return Err("a URL with a user name or password in it cannot be called".to_owned());
         }
         Ok(Client {
-            https,
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| format!("{url} names no host"))?,
@@ -172,11 +170,6 @@ impl Client {
                 drive(TokioIo::new(tls)).await
             }
         }
-    }
-
-    /// Whether it speaks TLS.
-    pub(crate) fn is_https(&self) -> bool {
-        self.https
     }
 }
 

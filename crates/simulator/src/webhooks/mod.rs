@@ -274,6 +274,13 @@ impl Webhooks {
         Ok(subscribed)
     }
 
+    /// Subscribes a callback whose handshake was made already.
+    pub(crate) fn add_verified(self: &Arc<Webhooks>, subscription: Subscription) -> Result<(), String> {
+        let subscribed = self.add(subscription)?;
+        *subscribed.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Handshake::Verified;
+        Ok(())
+    }
+
     /// Takes back those that fit; how many there were.
     pub(crate) fn remove(&self, fits: impl Fn(u64, &Subscription) -> bool) -> usize {
         let mut all = self.subscribed.write().unwrap_or_else(PoisonError::into_inner);
@@ -289,7 +296,7 @@ impl Webhooks {
         before - all.len()
     }
 
-    /// The first subscription's secret that fits.
+    /// All subscriptions as they were made.
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         self.all().iter().map(|subscribed| subscribed.subscription.clone()).collect()
     }
