@@ -60,6 +60,9 @@ pub struct Engine {
     /// older directory over a newer one, and a suspended application would go on sending.
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
     pub(crate) intake: crate::intake::State,
+    /// Endpoints of all applications.
+    pub endpoints: crate::endpoints::EndpointBook,
+    pub(crate) delivery: crate::delivery::Deliveries,
 }
 
 /// When each paused number was last probed, so that one send in a while learns whether it is lifted.
@@ -87,6 +90,9 @@ pub enum StartError {
     /// The store does not answer, or holds what cannot be read.
     #[error("reading the store at start")]
     Store(#[from] StoreError),
+    /// The way to endpoints cannot be set up.
+    #[error("setting up the way to endpoints")]
+    Deliveries(#[from] crate::net::NetError),
     /// An address in the settings cannot be used.
     #[error("the address {url} {problem}")]
     Address {
@@ -113,7 +119,11 @@ impl Engine {
             tracing::error!(key.id = %key, fault = %fault, "an API key's stored policy cannot be read; the key answers AUTH_005");
         }
         let metrics = Metrics::default();
+        let guard = crate::net::guard::Guard::of(&settings.delivery);
+        let delivery = crate::delivery::Deliveries::new(&settings.delivery, guard, &metrics)?;
         let engine = Arc::new(Engine {
+            endpoints: crate::endpoints::EndpointBook::default(),
+            delivery,
             intake: crate::intake::State::new(&settings, &metrics),
             cipher: vault.message_cipher(),
             graph: GraphClient::new(transport),
@@ -145,6 +155,7 @@ impl Engine {
         });
         engine.templates.load(engine.store.templates().await?);
         engine.reload_directory().await?;
+        engine.reload_endpoints().await?;
         engine.restore_limits().await?;
         Ok(engine)
     }
@@ -362,6 +373,7 @@ impl Engine {
         });
         self.run_sweeper();
         self.run_notices();
+        self.run_deliveries();
     }
 
     /// What is due now and then: expired keys, forgotten days. It may be cut short: forgetting goes

@@ -6,7 +6,9 @@
 pub mod caller;
 pub mod clock;
 pub mod control;
+pub mod delivery;
 pub mod directory;
+pub mod endpoints;
 pub mod entropy;
 pub mod feed;
 mod gateway;

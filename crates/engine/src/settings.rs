@@ -40,6 +40,8 @@ pub struct Settings {
     pub intake_within: Duration,
     /// How long what Meta reported is kept.
     pub retention: Retention,
+    /// How events are delivered.
+    pub delivery: crate::delivery::DeliverySettings,
 }
 
 impl Default for Settings {
@@ -59,6 +61,7 @@ impl Default for Settings {
             public_url: "http://127.0.0.1:8080".to_owned(),
             intake_within: Duration::from_millis(900),
             retention: Retention::default(),
+            delivery: crate::delivery::DeliverySettings::default(),
         }
     }
 }

@@ -189,11 +189,14 @@ pub enum Purpose {
     Event,
     /// A webhook of Meta's as it came, or the part of it that is in quarantine.
     Webhook,
+    /// An endpoint's signing secrets, bearer and headers.
+    Endpoint,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 5] = [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook];
+    pub const ALL: [Purpose; 6] =
+        [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook, Purpose::Endpoint];
 
     /// Unique, and never changed: stored rows were sealed under it.
     fn context(self) -> &'static str {
@@ -203,6 +206,7 @@ impl Purpose {
             Purpose::Answer => "turnpike seal message answer v1",
             Purpose::Event => "turnpike seal event v1",
             Purpose::Webhook => "turnpike seal webhook v1",
+            Purpose::Endpoint => "turnpike seal endpoint v1",
         }
     }
 }

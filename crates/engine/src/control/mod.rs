@@ -2,6 +2,7 @@
 //! that the operator's routes call; the rules live here, not in the routes.
 
 pub mod applications;
+pub mod endpoints;
 pub mod keys;
 pub mod messages;
 pub mod money;

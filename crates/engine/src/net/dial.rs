@@ -73,6 +73,11 @@ impl Dialler {
         Ok(Dialler { tls: TlsConnector::from(Arc::new(tls)), timeouts: config.timeouts.clone(), tasks })
     }
 
+    /// What shakes hands.
+    pub(super) fn tls(&self) -> &TlsConnector {
+        &self.tls
+    }
+
     /// Starts a task that [`super::NetTransport::close`] waits for.
     pub(super) fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
     where
@@ -166,7 +171,7 @@ fn alternating(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// The first connection that comes about, or the last failure.
-async fn connect_any(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+pub(super) async fn connect_any(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
     if let [only] = addresses {
         return TcpStream::connect(only).await;
     }

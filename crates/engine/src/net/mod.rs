@@ -36,6 +36,8 @@ mod answer;
 mod breaker;
 mod config;
 mod dial;
+pub mod guard;
+pub mod hooks;
 mod http1;
 mod http2;
 mod pool;

@@ -1,0 +1,154 @@
+//! One post: what an endpoint is sent, and what its answer means.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::time::Instant;
+use turnpike_domain::ids::{MessageId, webhook_id};
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
+use turnpike_domain::webhook::{EventKind, Pace, Verdict, classify, hub_signature, retry_after_ms, standard_signature};
+use turnpike_store::deliveries::Attempt;
+use uuid::Uuid;
+
+use crate::Engine;
+use crate::endpoints::{KnownEndpoint, Way};
+use crate::net::hooks::PostFault;
+
+/// An attempt and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// As it is kept.
+    pub attempt: Attempt,
+    /// What becomes of the delivery.
+    pub verdict: Verdict,
+    /// What the endpoint asked for by `Retry-After`, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// Whether the endpoint lives: it answered, and neither 5xx nor 429.
+    pub is_alive: bool,
+    /// For the counters.
+    pub(super) result: &'static str,
+}
+
+/// Of an answer so much is kept where the delivery failed: enough for an error page's first words.
+const ANSWER_KEPT_BYTES: usize = 4 * 1024;
+/// And where it was taken.
+const ANSWER_KEPT_BYTES_TAKEN: usize = 1024;
+/// Of a fault's words so much is kept.
+const FAULT_KEPT_BYTES: usize = 300;
+
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Turnpike-Webhook/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Engine {
+    /// Posts one event to an endpoint, signed for this very attempt.
+    ///
+    /// # Errors
+    /// Why the endpoint cannot be posted to at all, as a sentence.
+    pub(crate) async fn try_endpoint(
+        &self,
+        endpoint: &KnownEndpoint,
+        event: Uuid,
+        kind: EventKind,
+        mode: Mode,
+        message: Option<MessageId>,
+        body: Bytes,
+    ) -> Result<Tried, String> {
+        let way = endpoint.way.as_ref().map_err(|problem| format!("the endpoint cannot be posted to: {problem}"))?;
+        let at = self.clock.now();
+        let mut headers = signed(way, event, at, &body);
+        let mut put = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        put("x-gateway-event", kind.as_str());
+        put("x-gateway-application", &endpoint.app_id);
+        if mode == Mode::Sandbox {
+            put("x-gateway-mode", mode.as_str());
+        }
+        if let (EventKind::MessageStatus | EventKind::Read, Some(message)) = (kind, message) {
+            put("x-message-id", &message.to_string());
+        }
+        let begun = Instant::now();
+        let ended = self.delivery.client.post(endpoint.row.key, &way.url, headers, body).await;
+        let latency_ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.delivery.metrics.seconds.observe(begun.elapsed().as_secs_f64());
+        let attempt = |status, fault, answer| Attempt { at, status, latency_ms, fault, answer };
+        let tried = match ended {
+            Ok(answered) => {
+                let verdict = classify(answered.status);
+                let kept = if verdict == Verdict::Delivered { ANSWER_KEPT_BYTES_TAKEN } else { ANSWER_KEPT_BYTES };
+                let retry_after_ms = match answered.status {
+                    429 | 503 => answered.retry_after.as_deref().and_then(|value| retry_after_ms(value, self.clock.now())),
+                    _ => None,
+                };
+                Tried {
+                    attempt: attempt(Some(answered.status), None, answer_text(&answered.body, kept)),
+                    verdict,
+                    retry_after_ms,
+                    is_alive: answered.status < 500 && answered.status != 429,
+                    result: match answered.status {
+                        200..=299 => "delivered",
+                        300..=399 => "redirect",
+                        410 => "gone",
+                        429 => "limited",
+                        500.. => "server_error",
+                        _ => "refused",
+                    },
+                }
+            }
+            Err(fault) => Tried {
+                attempt: attempt(None, Some(answer_text(fault.to_string().as_bytes(), FAULT_KEPT_BYTES)), String::new()),
+                verdict: Verdict::Retry(if matches!(fault, PostFault::Timeout(_)) { Pace::Gentle } else { Pace::Usual }),
+                retry_after_ms: None,
+                is_alive: false,
+                result: match fault {
+                    PostFault::Timeout(_) => "timeout",
+                    PostFault::Blocked(_) => "blocked",
+                    PostFault::Dns(_) | PostFault::Connect(_) | PostFault::Tls(_) => "unreachable",
+                    PostFault::Lost(_) => "lost",
+                },
+            },
+        };
+        self.delivery.metrics.attempted(tried.result);
+        Ok(tried)
+    }
+}
+
+/// The headers that every attempt has, and the customer's own.
+fn signed(way: &Way, event: Uuid, at: UnixMs, body: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(way.headers.len() + 12);
+    for (name, value) in &way.headers {
+        headers.append(name.clone(), value.clone());
+    }
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::USER_AGENT, USER_AGENT);
+    if let Some(authorization) = &way.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    let old = way.old_secret.as_ref().filter(|(_, until)| *until > at).map(|(old, _)| old);
+    let id = webhook_id(event);
+    let seconds = at.0.div_euclid(1_000);
+    let secrets: Vec<_> = std::iter::once(&way.secret).chain(old).collect();
+    // Receivers made for Meta know one signature, so theirs stays the old one until the rotation ends.
+    let hub = hub_signature(old.unwrap_or(&way.secret).as_str().as_bytes(), body);
+    let signature = standard_signature(&secrets, &id, seconds, body);
+    for (name, value) in
+        [("webhook-id", id), ("webhook-timestamp", seconds.to_string()), ("webhook-signature", signature), ("x-hub-signature-256", hub)]
+    {
+        let value = HeaderValue::try_from(value).expect("ids, numbers, hexadecimal digits and base64 are header values");
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    headers
+}
+
+/// At most `most` bytes of an answer as text, whatever it was.
+#[must_use]
+pub fn answer_text(bytes: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(most)]);
+    let clean = text.chars().map(|character| if character.is_control() && character != '\n' { ' ' } else { character });
+    let mut kept: String = clean.collect();
+    let end = (0..=most.min(kept.len())).rev().find(|end| kept.is_char_boundary(*end)).unwrap_or(0);
+    kept.truncate(end);
+    kept
+}

@@ -1,0 +1,597 @@
+//! The loop that joins scheduler, endpoints and store.
+//!
+//! It owns everything it decides with, so nothing is locked; what takes time (claims, attempts,
+//! finishing) runs in tasks that report back. Finishing is grouped: while one batch is committed the
+//! next gathers.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use turnpike_domain::time::UnixMs;
+use turnpike_domain::webhook::Verdict;
+use turnpike_store::StoreError;
+use turnpike_store::deliveries::{Attempt, Backlog, Due, Finish, Finished, Lane};
+use turnpike_store::endpoints::{EndpointChange, EndpointId};
+
+use super::attempt::Tried;
+use super::breaker::Breaker;
+use super::scheduler::{Bounds, Ended, Scheduler};
+use super::settings::DeliverySettings;
+use super::standing::Standing;
+use crate::Engine;
+use crate::endpoints::{KnownEndpoint, State};
+
+/// Claims under way at once: the store has a few readers, and others read too.
+const CLAIMS_MAX: usize = 2;
+/// Attempts that wait to be recorded; with more nothing is begun.
+const UNRECORDED_MAX: usize = 8_192;
+/// Attempts recorded by one call: as many as fit a commit that does not keep others waiting.
+const RECORDED_AT_ONCE: usize = 512;
+/// Retries whose time is kept in memory per endpoint; those beyond are found by the slow tick.
+const RETRY_TIMES_MAX: usize = 4_096;
+/// How long to wait after the store said no.
+const AFTER_A_NO: Duration = Duration::from_millis(250);
+/// Never sleep shorter: a clock that stands must not make a busy loop.
+const SLEEP_MIN: Duration = Duration::from_millis(2);
+
+impl Engine {
+    /// Begins to deliver.
+    pub(crate) fn run_deliveries(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move { Reconciler::new(engine).run().await });
+    }
+}
+
+/// What tasks report.
+enum Report {
+    Claimed { endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError> },
+    Ended { lane: Lane, due: Box<Due>, tried: Option<Tried> },
+    Recorded { failed: Vec<Finished> },
+    Backlogs(Result<Vec<Backlog>, StoreError>),
+}
+
+/// What is known of one endpoint beside what waits.
+struct Life {
+    known: Arc<KnownEndpoint>,
+    breaker: Breaker,
+    standing: Standing,
+    /// The store may have first attempts that were not claimed.
+    has_more: bool,
+    /// When retries are due, as far as it is known.
+    retries_at: BinaryHeap<Reverse<UnixMs>>,
+    claiming: [bool; 2],
+    is_queued: [bool; 2],
+}
+
+impl Life {
+    fn is_open(&self) -> bool {
+        self.known.row.is_active && self.known.way.is_ok()
+    }
+}
+
+struct Reconciler {
+    engine: Arc<Engine>,
+    scheduler: Scheduler,
+    lives: HashMap<EndpointId, Life>,
+    book: Arc<State>,
+    alarms: BinaryHeap<Reverse<(UnixMs, EndpointId)>>,
+    to_claim: VecDeque<(EndpointId, Lane)>,
+    claims: usize,
+    finished: Vec<Finished>,
+    is_recording: bool,
+    is_counting: bool,
+    /// After this the store is asked again for everything that waits.
+    look_at: UnixMs,
+    not_before: UnixMs,
+    reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
+    given_up: CancellationToken,
+}
+
+impl Reconciler {
+    fn new(engine: Arc<Engine>) -> Reconciler {
+        let settings = &engine.settings.delivery;
+        let bounds = Bounds {
+            endpoint: settings.endpoint_in_flight_max.max(1),
+            tenant: settings.tenant_in_flight_max.max(1),
+            total: settings.in_flight_max.max(1),
+            quantum: settings.quantum.max(1),
+            retry_percent: settings.retry_percent.min(99),
+            line_held_ms: ms(settings.line_held_max),
+        };
+        Reconciler {
+            scheduler: Scheduler::new(bounds),
+            lives: HashMap::new(),
+            book: Arc::default(),
+            alarms: BinaryHeap::new(),
+            to_claim: VecDeque::new(),
+            claims: 0,
+            finished: Vec::new(),
+            is_recording: false,
+            is_counting: false,
+            look_at: UnixMs(0),
+            not_before: UnixMs(0),
+            reports: mpsc::unbounded_channel(),
+            given_up: CancellationToken::new(),
+            engine,
+        }
+    }
+
+    async fn run(mut self) {
+        let engine = Arc::clone(&self.engine);
+        loop {
+            let now = engine.clock.now();
+            self.follow_the_book();
+            self.take_hints();
+            self.ring_alarms(now);
+            self.look_now_and_then(now);
+            self.claim(now);
+            self.begin(now);
+            self.record();
+            let sleep = tokio::time::sleep(self.until_next(now));
+            tokio::select! {
+                biased;
+                () = engine.stopping().cancelled() => break,
+                report = self.reports.1.recv() => if let Some(report) = report { self.take(report) },
+                () = engine.delivery.wake.notified() => {}
+                () = sleep => {}
+            }
+            while let Ok(report) = self.reports.1.try_recv() {
+                self.take(report);
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Lets what is under way end, and records it.
+    async fn stop(mut self) {
+        let deadline = tokio::time::Instant::now() + self.settings().stop_within;
+        while self.scheduler.in_flight() > 0 {
+            match tokio::time::timeout_at(deadline, self.reports.1.recv()).await {
+                Ok(Some(report)) => self.take(report),
+                // What has not ended is tried again after the next start, with the same id.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        self.given_up.cancel();
+        while self.is_recording {
+            match self.reports.1.recv().await {
+                Some(report) => self.take(report),
+                None => break,
+            }
+        }
+        if !self.finished.is_empty()
+            && let Err(error) = self.engine.store.finish(std::mem::take(&mut self.finished)).await
+        {
+            tracing::warn!(error = %error, "recording the last deliveries; they are made again after the next start");
+        }
+    }
+
+    fn settings(&self) -> &DeliverySettings {
+        &self.engine.settings.delivery
+    }
+
+    /// Takes over what changed of endpoints.
+    fn follow_the_book(&mut self) {
+        let book = self.engine.endpoints.snapshot();
+        if Arc::ptr_eq(&book, &self.book) {
+            return;
+        }
+        for (key, known) in &book.by_key {
+            self.scheduler.know(*key, known.row.organization, known.row.ordered);
+            match self.lives.get_mut(key) {
+                Some(life) if Arc::ptr_eq(&life.known, known) => {}
+                Some(life) => {
+                    let was_open = life.is_open();
+                    life.known = Arc::clone(known);
+                    if !was_open && life.is_open() {
+                        life.breaker = Breaker::Closed(0);
+                        life.standing = Standing::of(&known.row, &self.engine.settings.delivery);
+                        life.has_more = true;
+                        life.retries_at.push(Reverse(UnixMs(0)));
+                        self.wants(*key);
+                    } else if was_open && !life.is_open() {
+                        self.give_back(*key);
+                    }
+                }
+                None => {
+                    let life = Life {
+                        known: Arc::clone(known),
+                        breaker: Breaker::Closed(0),
+                        standing: Standing::of(&known.row, &self.engine.settings.delivery),
+                        has_more: true,
+                        retries_at: BinaryHeap::from([Reverse(UnixMs(0))]),
+                        claiming: [false; 2],
+                        is_queued: [false; 2],
+                    };
+                    self.lives.insert(*key, life);
+                    self.wants(*key);
+                }
+            }
+        }
+        let gone: Vec<EndpointId> = self.lives.keys().filter(|key| !book.by_key.contains_key(*key)).copied().collect();
+        for key in gone {
+            self.give_back(key);
+            self.scheduler.forget(key);
+            self.lives.remove(&key);
+        }
+        self.engine.delivery.client.close_idle(|key| book.by_key.contains_key(&key));
+        self.book = book;
+    }
+
+    fn take_hints(&mut self) {
+        let hints = std::mem::take(&mut *self.engine.delivery.hints.lock());
+        for endpoint in hints {
+            if let Some(life) = self.lives.get_mut(&endpoint) {
+                life.has_more = true;
+                // A replay is a retry that is due now.
+                life.retries_at.push(Reverse(UnixMs(0)));
+                self.wants(endpoint);
+            }
+        }
+    }
+
+    fn ring_alarms(&mut self, now: UnixMs) {
+        while let Some(Reverse((at, endpoint))) = self.alarms.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.alarms.pop();
+            self.scheduler.release_lines(endpoint, now);
+            self.scheduler.touch(endpoint);
+            self.wants(endpoint);
+        }
+    }
+
+    /// Asks the store for what waits, so that nothing depends on a hint or on memory.
+    fn look_now_and_then(&mut self, now: UnixMs) {
+        if now < self.look_at || self.is_counting {
+            return;
+        }
+        self.look_at = now.plus_ms(ms(self.settings().look_every));
+        self.is_counting = true;
+        self.engine.delivery.client.close_idle(|key| self.book.by_key.contains_key(&key));
+        let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
+        self.engine.tasks.spawn(async move {
+            let _ = reports.send(Report::Backlogs(engine.store.backlogs().await));
+        });
+    }
+
+    /// Notes that something of this endpoint may have to be claimed.
+    fn wants(&mut self, endpoint: EndpointId) {
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        for lane in [Lane::First, Lane::Retry] {
+            if !std::mem::replace(&mut life.is_queued[lane as usize], true) {
+                self.to_claim.push_back((endpoint, lane));
+            }
+        }
+    }
+
+    fn claim(&mut self, now: UnixMs) {
+        if now < self.not_before {
+            return;
+        }
+        let lease_until = now.plus_ms(ms(self.settings().lease));
+        let (buffer_max, held_max) = (self.settings().buffer_max, self.settings().held_max);
+        while self.claims < CLAIMS_MAX {
+            let Some((endpoint, lane)) = self.to_claim.pop_front() else { return };
+            let Some(life) = self.lives.get_mut(&endpoint) else { continue };
+            life.is_queued[lane as usize] = false;
+            if !life.is_open() || !life.breaker.allows(now) || life.claiming[lane as usize] {
+                continue;
+            }
+            let (first, retries, behind) = self.scheduler.held(endpoint);
+            let is_due = match lane {
+                Lane::First => life.has_more && first < buffer_max / 2 && behind < held_max,
+                Lane::Retry => life.retries_at.peek().is_some_and(|at| at.0 <= now) && retries < buffer_max / 4,
+            };
+            if !is_due {
+                continue;
+            }
+            let limit = match (life.breaker.is_closed(), lane) {
+                // A probe needs one; the rest stays where it can wait.
+                (false, _) => 1,
+                (true, Lane::First) => buffer_max,
+                (true, Lane::Retry) => buffer_max / 2,
+            };
+            let limit = u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
+            match lane {
+                Lane::First => life.has_more = false,
+                Lane::Retry => {
+                    while life.retries_at.peek().is_some_and(|at| at.0 <= now) {
+                        life.retries_at.pop();
+                    }
+                }
+            }
+            life.claiming[lane as usize] = true;
+            self.claims += 1;
+            let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
+            self.engine.tasks.spawn(async move {
+                let found = engine.store.claim(endpoint, lane, now, lease_until, limit).await;
+                let _ = reports.send(Report::Claimed { endpoint, lane, limit, found });
+            });
+        }
+    }
+
+    /// Begins attempts as far as the limits go.
+    fn begin(&mut self, now: UnixMs) {
+        while self.finished.len() < UNRECORDED_MAX {
+            let lives = &self.lives;
+            let next = self.scheduler.next(|endpoint| lives.get(&endpoint).is_some_and(|life| life.is_open() && life.breaker.allows(now)));
+            let Some((lane, due)) = next else { return };
+            let Some(life) = self.lives.get_mut(&due.endpoint) else { continue };
+            life.breaker.begin();
+            let (engine, reports, known) = (Arc::clone(&self.engine), self.reports.0.clone(), Arc::clone(&life.known));
+            let given_up = self.given_up.clone();
+            let endpoint = due.endpoint;
+            self.engine.tasks.spawn(async move {
+                let mut due = Box::new(due);
+                let Some(tried) = given_up.run_until_cancelled(engine.try_due(&known, &mut due)).await else { return };
+                let _ = reports.send(Report::Ended { lane, due, tried });
+            });
+            self.refill(endpoint, now);
+        }
+    }
+
+    /// Claims ahead where little is left in memory.
+    fn refill(&mut self, endpoint: EndpointId, now: UnixMs) {
+        let (first, retries, _) = self.scheduler.held(endpoint);
+        let buffer_max = self.settings().buffer_max;
+        let Some(life) = self.lives.get(&endpoint) else { return };
+        let wants_retries = retries < buffer_max / 4 && life.retries_at.peek().is_some_and(|at| at.0 <= now);
+        if (life.has_more && first < buffer_max / 2) || wants_retries {
+            self.wants(endpoint);
+        }
+    }
+
+    fn take(&mut self, report: Report) {
+        let now = self.engine.clock.now();
+        match report {
+            Report::Claimed { endpoint, lane, limit, found } => self.claimed(endpoint, lane, limit, found, now),
+            Report::Ended { lane, due, tried } => self.ended(lane, &due, tried, now),
+            Report::Recorded { mut failed } => {
+                self.is_recording = false;
+                if !failed.is_empty() {
+                    failed.append(&mut self.finished);
+                    self.finished = failed;
+                    self.not_before = now.plus_ms(ms(AFTER_A_NO));
+                }
+            }
+            Report::Backlogs(backlogs) => {
+                self.is_counting = false;
+                match backlogs {
+                    Ok(backlogs) => self.counted(&backlogs),
+                    Err(error) => tracing::warn!(error = %error, "asking which deliveries wait"),
+                }
+            }
+        }
+    }
+
+    fn claimed(&mut self, endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError>, now: UnixMs) {
+        self.claims -= 1;
+        let is_full = found.as_ref().map_or(true, |found| found.len() >= usize::try_from(limit).unwrap_or(usize::MAX));
+        let found = found.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "claiming deliveries; it is tried again");
+            self.not_before = now.plus_ms(ms(AFTER_A_NO));
+            Vec::new()
+        });
+        let Some(life) = self.lives.get_mut(&endpoint) else {
+            // Deleted meanwhile.
+            return self.back(found);
+        };
+        life.claiming[lane as usize] = false;
+        if is_full {
+            match lane {
+                Lane::First => life.has_more = true,
+                Lane::Retry => life.retries_at.push(Reverse(now)),
+            }
+        }
+        if !life.is_open() || !life.breaker.allows(now) {
+            return self.back(found);
+        }
+        let is_closed = life.breaker.is_closed();
+        self.scheduler.add(endpoint, lane, found);
+        // A hint may have come while it was claimed.
+        if is_closed {
+            self.refill(endpoint, now);
+        }
+    }
+
+    fn counted(&mut self, backlogs: &[Backlog]) {
+        let (first, retries) = backlogs.iter().fold((0, 0), |(first, retries), waiting| (first + waiting.first, retries + waiting.retries));
+        self.engine.delivery.metrics.waits(first, retries);
+        for waiting in backlogs {
+            let Some(life) = self.lives.get_mut(&waiting.endpoint) else { continue };
+            life.has_more |= waiting.first > 0;
+            if let Some(at) = waiting.next_retry_at {
+                life.retries_at.push(Reverse(at));
+                self.alarms.push(Reverse((at, waiting.endpoint)));
+            }
+            self.wants(waiting.endpoint);
+        }
+    }
+
+    fn ended(&mut self, lane: Lane, due: &Due, tried: Option<Tried>, now: UnixMs) {
+        let Some(tried) = tried else {
+            // Its bytes are kept no longer, or the endpoint cannot be posted to any more.
+            let has_bytes = due.body.is_some();
+            self.scheduler.ended(lane, due, if has_bytes { Ended::Failed } else { Ended::Over }, now);
+            if let Some(life) = self.lives.get_mut(&due.endpoint) {
+                life.breaker.not_begun(now);
+            }
+            let gone = || Attempt {
+                at: now,
+                status: None,
+                latency_ms: 0,
+                fault: Some("its bytes are kept no longer".to_owned()),
+                answer: String::new(),
+            };
+            let (attempt, finish) = if has_bytes { (None, Finish::Back) } else { (Some(gone()), Finish::Dead) };
+            self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt, finish });
+            return;
+        };
+        let is_delivered = tried.verdict == Verdict::Delivered;
+        let attempts = due.attempts.saturating_add(1);
+        let settings = Arc::clone(&self.engine);
+        let settings = &settings.settings.delivery;
+        let finish = match tried.verdict {
+            Verdict::Delivered => Finish::Delivered,
+            Verdict::Retry(pace) => self.again(attempts, pace, tried.retry_after_ms, now),
+            // Kept for the owner's choice when it is switched on again.
+            Verdict::Gone => match self.again(1, turnpike_domain::webhook::Pace::Usual, None, now) {
+                Finish::Dead => Finish::Retry(now),
+                again => again,
+            },
+        };
+        let ended = match finish {
+            Finish::Delivered => Ended::Delivered,
+            Finish::Retry(_) => Ended::Failed,
+            Finish::Dead | Finish::Back => Ended::Over,
+        };
+        let held_until = self.scheduler.ended(lane, due, ended, now);
+        if is_delivered && lane == Lane::First {
+            let lag = u64::try_from(now.0 - due.at.0).unwrap_or(0);
+            self.engine.delivery.metrics.lag_seconds.observe(Duration::from_millis(lag).as_secs_f64());
+        }
+        if finish == Finish::Dead {
+            self.engine.delivery.metrics.dead.inc();
+        }
+        self.alarms.extend(held_until.map(|until| Reverse((until, due.endpoint))));
+        self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt: Some(tried.attempt), finish });
+        let Some(life) = self.lives.get_mut(&due.endpoint) else { return };
+        if let Finish::Retry(at) = finish
+            && life.retries_at.len() < RETRY_TIMES_MAX
+        {
+            life.retries_at.push(Reverse(at));
+            self.alarms.push(Reverse((at, due.endpoint)));
+        }
+        let was_closed = life.breaker.is_closed();
+        let opened = life.breaker.ended(tried.is_alive, now, settings);
+        let change = match tried.verdict {
+            Verdict::Delivered => life.standing.succeeded(),
+            Verdict::Retry(_) => life.standing.failed(now, settings),
+            Verdict::Gone if life.known.row.is_active => {
+                Some(EndpointChange { disabled: Some("the endpoint answered 410 Gone".to_owned()), ..EndpointChange::default() })
+            }
+            Verdict::Gone => None,
+        };
+        if !was_closed && life.breaker.is_closed() {
+            life.has_more = true;
+            life.retries_at.push(Reverse(UnixMs(0)));
+            self.wants(due.endpoint);
+        }
+        if let Some(until) = opened {
+            self.alarms.push(Reverse((until, due.endpoint)));
+            // What waits for an endpoint that is not tried waits better in the store.
+            self.give_back(due.endpoint);
+        }
+        if let Some(change) = change {
+            self.write_standing(due.endpoint, change);
+        }
+        self.refill(due.endpoint, now);
+    }
+
+    fn again(&self, attempts: u16, pace: turnpike_domain::webhook::Pace, asked_ms: Option<u64>, now: UnixMs) -> Finish {
+        let mut random = [0; 8];
+        self.engine.entropy.fill(&mut random);
+        match self.settings().schedule.wait_ms(attempts, pace, asked_ms, u64::from_le_bytes(random)) {
+            Some(wait) => Finish::Retry(now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX))),
+            None => Finish::Dead,
+        }
+    }
+
+    /// Gives what waits of an endpoint back to the store.
+    fn give_back(&mut self, endpoint: EndpointId) {
+        let drained = self.scheduler.drain(endpoint);
+        if let Some(life) = self.lives.get_mut(&endpoint) {
+            life.has_more = true;
+            life.retries_at.push(Reverse(UnixMs(0)));
+        }
+        self.back(drained);
+    }
+
+    fn back(&mut self, claimed: Vec<Due>) {
+        let back = |due: Due| Finished { key: due.key, endpoint: due.endpoint, attempt: None, finish: Finish::Back };
+        self.finished.extend(claimed.into_iter().map(back));
+    }
+
+    fn record(&mut self) {
+        if self.is_recording || self.finished.is_empty() || self.engine.clock.now() < self.not_before {
+            return;
+        }
+        self.is_recording = true;
+        let count = self.finished.len().min(RECORDED_AT_ONCE);
+        let batch: Vec<Finished> = self.finished.drain(..count).collect();
+        let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
+        self.engine.tasks.spawn(async move {
+            let failed = match engine.store.finish(batch.clone()).await {
+                Ok(()) => Vec::new(),
+                Err(error) => {
+                    tracing::warn!(error = %error, "recording deliveries; it is tried again");
+                    batch
+                }
+            };
+            let _ = reports.send(Report::Recorded { failed });
+        });
+    }
+
+    fn write_standing(&mut self, endpoint: EndpointId, change: EndpointChange) {
+        let Some(life) = self.lives.get(&endpoint) else { return };
+        let (engine, known) = (Arc::clone(&self.engine), Arc::clone(&life.known));
+        self.engine.tasks.spawn(async move {
+            let tells = change.disabled.is_some() || change.failing_notice;
+            if let Some(reason) = &change.disabled {
+                engine.delivery.metrics.disabled.inc();
+                tracing::warn!(endpoint.id = %known.row.id, reason, "an endpoint is switched off; its events are kept");
+            }
+            let written = engine.store.update_endpoint(known.row.organization, endpoint, change, engine.clock.now()).await;
+            match written {
+                Ok(_) => {
+                    if let Err(error) = engine.reload_endpoints().await {
+                        tracing::warn!(error = %error, "reading the endpoints anew");
+                    }
+                    if tells {
+                        engine.tell_soon();
+                    }
+                }
+                Err(error) => tracing::warn!(error = %error, "remembering how an endpoint fares"),
+            }
+        });
+    }
+
+    /// How long nothing has to be done.
+    fn until_next(&self, now: UnixMs) -> Duration {
+        let mut next = if self.is_counting { now.plus_ms(ms(self.settings().look_every)) } else { self.look_at };
+        if let Some(Reverse((at, _))) = self.alarms.peek() {
+            next = next.min(*at);
+        }
+        if self.not_before > now {
+            next = next.min(self.not_before);
+        }
+        Duration::from_millis(u64::try_from(next.0 - now.0).unwrap_or(0)).max(SLEEP_MIN)
+    }
+}
+
+impl Engine {
+    /// One attempt of a claimed delivery; `None` where it cannot be made: its bytes are kept no
+    /// longer, or do not open, or the endpoint cannot be posted to.
+    async fn try_due(&self, known: &KnownEndpoint, due: &mut Due) -> Option<Tried> {
+        let sealed = due.body.take()?;
+        let Some(body) = self.open_event_body(due.organization, due.application, &sealed) else {
+            tracing::error!(event.id = %due.event_id, "an event's bytes cannot be opened with this master key; its delivery is given up");
+            return None;
+        };
+        let tried = self.try_endpoint(known, due.event_id, due.kind, due.mode, due.message, body.into()).await;
+        // Tells the two apart for who is told of it.
+        due.body = Some(Vec::new());
+        tried.ok()
+    }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

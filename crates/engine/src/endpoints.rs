@@ -1,0 +1,154 @@
+//! All endpoints in memory, opened: what an event must know to find its endpoints, and what an
+//! attempt needs of one.
+//!
+//! Read on every event, written by people now and then, so the whole book is one immutable value
+//! that a write replaces, like the directory.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hashbrown::HashMap;
+use http::{HeaderName, HeaderValue};
+use turnpike_domain::ids::ApplicationId;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
+use turnpike_domain::webhook::{EndpointUrl, EventKind, SigningSecret, UrlRules};
+use turnpike_store::StoreError;
+use turnpike_store::endpoints::{Endpoint, EndpointId};
+
+use crate::Engine;
+use crate::secret::Secret;
+use crate::vault::{Purpose, Vault};
+
+/// An endpoint with its secrets opened.
+#[derive(Debug)]
+pub struct KnownEndpoint {
+    /// As stored.
+    pub row: Endpoint,
+    /// Its name at Turnpike's: the application's public one.
+    pub app_id: Arc<str>,
+    /// Where and how to post; or why that is not possible, in a few words.
+    pub way: Result<Way, String>,
+}
+
+/// What a post to an endpoint needs.
+#[derive(Debug)]
+pub struct Way {
+    /// Its URL, checked when the book was made.
+    pub url: Arc<EndpointUrl>,
+    /// The customer's own headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The signing secret.
+    pub secret: SigningSecret,
+    /// The one before, and until when it also signs.
+    pub old_secret: Option<(SigningSecret, UnixMs)>,
+    /// The value of `Authorization`, where it is sent.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// All endpoints, as of the last write.
+#[derive(Debug, Default)]
+pub struct EndpointBook {
+    state: ArcSwap<State>,
+    /// Held from reading the store to replacing the book, so that no older book replaces a newer.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// One moment of the book.
+#[derive(Debug, Default)]
+pub struct State {
+    /// By key.
+    pub by_key: HashMap<EndpointId, Arc<KnownEndpoint>>,
+    /// Of each application, by slot.
+    pub by_application: HashMap<ApplicationId, Vec<Arc<KnownEndpoint>>>,
+}
+
+impl EndpointBook {
+    /// The endpoints of an application that get an event of this mode and kind, also those that are
+    /// switched off: their events are kept.
+    #[must_use]
+    pub fn wanting(&self, application: ApplicationId, mode: Mode, kind: EventKind) -> Vec<EndpointId> {
+        let state = self.state.load();
+        let Some(endpoints) = state.by_application.get(&application) else { return Vec::new() };
+        let wants = |row: &Endpoint| row.events.wants(kind) && (mode != Mode::Sandbox || row.sandbox);
+        endpoints.iter().filter(|endpoint| wants(&endpoint.row)).map(|endpoint| endpoint.row.key).collect()
+    }
+
+    /// One endpoint.
+    #[must_use]
+    pub fn endpoint(&self, key: EndpointId) -> Option<Arc<KnownEndpoint>> {
+        self.state.load().by_key.get(&key).cloned()
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<State> {
+        self.state.load_full()
+    }
+}
+
+impl Engine {
+    /// Reads all endpoints anew: after every write to one.
+    ///
+    /// # Errors
+    /// The store's silence; the book stays as it was.
+    pub(crate) async fn reload_endpoints(&self) -> Result<(), StoreError> {
+        let _alone = self.endpoints.reading.lock().await;
+        let mut state = State::default();
+        for row in self.store.endpoints().await? {
+            let app_id = self.directory.application(row.application).map_or_else(|| Arc::from(""), |app| Arc::from(&*app.row.app_id));
+            let way = open(&self.vault, &self.settings.delivery.urls, &row);
+            if let Err(problem) = &way {
+                tracing::error!(endpoint.id = %row.id, problem, "an endpoint cannot be posted to; its events are kept");
+            }
+            let known = Arc::new(KnownEndpoint { row, app_id, way });
+            state.by_application.entry(known.row.application).or_default().push(Arc::clone(&known));
+            state.by_key.insert(known.row.key, known);
+        }
+        self.endpoints.state.store(Arc::new(state));
+        self.delivery.look_again();
+        Ok(())
+    }
+}
+
+fn open(vault: &Vault, rules: &UrlRules, row: &Endpoint) -> Result<Way, String> {
+    let text = |what: &str, sealed: &[u8]| {
+        let opened = vault.open(Purpose::Endpoint, row.organization, row.id.as_bytes(), sealed);
+        let opened = opened.map_err(|_| format!("its {what} cannot be opened with this master key"))?;
+        String::from_utf8(opened).map(Secret::new).map_err(|_| format!("its {what} is no text"))
+    };
+    let secret = |sealed: &[u8]| SigningSecret::parse(text("signing secret", sealed)?.expose()).map_err(str::to_owned);
+    let url = EndpointUrl::parse(&row.url, rules).map_err(|fault| format!("its URL {}", fault.problem))?;
+    let headers = match &row.headers_sealed {
+        Some(sealed) => read_headers(text("headers", sealed)?.expose())?,
+        None => Vec::new(),
+    };
+    let authorization = match row.send_bearer {
+        true => {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", text("bearer", &row.bearer_sealed)?.expose()))
+                .map_err(|_| "its bearer is no header".to_owned())?;
+            value.set_sensitive(true);
+            Some(value)
+        }
+        false => None,
+    };
+    Ok(Way {
+        url: Arc::new(url),
+        headers: headers
+            .iter()
+            .map(|(name, value)| Some((HeaderName::try_from(&**name).ok()?, HeaderValue::try_from(&**value).ok()?)))
+            .collect::<Option<_>>()
+            .ok_or_else(|| "its headers cannot be sent".to_owned())?,
+        secret: secret(&row.secret_sealed)?,
+        old_secret: match &row.old_secret_sealed {
+            Some((sealed, until)) => Some((secret(sealed)?, *until)),
+            None => None,
+        },
+        authorization,
+    })
+}
+
+/// Headers as they are sealed: a JSON list of pairs, in the customer's order.
+pub(crate) fn read_headers(json: &str) -> Result<Vec<(String, String)>, String> {
+    serde_json::from_str(json).map_err(|_| "its headers are unreadable".to_owned())
+}
