@@ -7,6 +7,7 @@
 pub mod error;
 pub mod gate;
 pub mod messaging;
+pub mod meta;
 pub mod operations;
 pub mod operator;
 pub mod request_id;

@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 use turnpike_domain::refusal::{FieldFault, Refusal};
 
 use crate::error::{ErrorContext, render};
+use crate::meta::{META_WEBHOOK_PATH, MetaWebhook};
 use crate::operations::Operations;
 use crate::server::{Body, BodyPace, Incoming, Response, Service, read_body};
 
@@ -28,6 +29,7 @@ const GATHERED_MAX: u64 = 64 * 1024;
 /// Sends each request to who answers it.
 pub struct Router<M> {
     messaging: M,
+    meta: Option<MetaWebhook>,
     operations: Operations,
     control: axum::Router,
     control_body_max: usize,
@@ -41,7 +43,14 @@ impl<M: Service> Router<M> {
     /// Control handlers find [`Peer`](crate::server::Peer), [`RequestId`](crate::request_id::RequestId) and
     /// [`ErrorContext`] among the request's extensions; their bodies are read before they are called.
     pub fn new(messaging: M, operations: Operations, control: axum::Router) -> Router<M> {
-        Router { messaging, operations, control, control_body_max: CONTROL_BODY_MAX, body_pace: BodyPace::default() }
+        Router { messaging, meta: None, operations, control, control_body_max: CONTROL_BODY_MAX, body_pace: BodyPace::default() }
+    }
+
+    /// With Meta's webhook at [`META_WEBHOOK_PATH`].
+    #[must_use]
+    pub fn with_meta(mut self, meta: MetaWebhook) -> Router<M> {
+        self.meta = Some(meta);
+        self
     }
 
     /// Other bounds for the bodies of control routes.
@@ -74,6 +83,11 @@ impl<M: Service> Service for Router<M> {
     async fn call(&self, request: Incoming) -> Response {
         if request.path().starts_with(MESSAGING_PREFIX) {
             return self.messaging.call(request).await;
+        }
+        if request.path() == META_WEBHOOK_PATH
+            && let Some(meta) = &self.meta
+        {
+            return meta.call(request).await;
         }
         if let Some(response) = self.operations.answer(&request) {
             return response;
