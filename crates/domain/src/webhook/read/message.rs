@@ -6,7 +6,7 @@ use super::source::{Source, get};
 use crate::json::{Kind, Value};
 use crate::webhook::event::EventKind;
 use crate::webhook::item::{Edit, Edited};
-use crate::webhook::view::{Content, Context, Media, Message, MessageType, OrderItem, Referral, SharedContact, User, View};
+use crate::webhook::view::{Content, Context, Media, Message, MessageType, OrderItem, Referral, SharedContact, View};
 
 /// Who wrote a message.
 #[derive(Clone, Copy)]
@@ -131,7 +131,7 @@ fn content<'t>(source: Source<'t>, message: Value<'_>, kind: MessageType, type_n
         MessageType::System => Content::System {
             kind: or_empty("type"),
             body: or_empty("body"),
-            now: user(source, object, ["wa_id", "user_id", "parent_user_id"]).unwrap_or_else(User::default),
+            now: user(source, object, ["wa_id", "user_id", "parent_user_id"]).unwrap_or_default(),
         },
         MessageType::Edit => Content::Edit {
             original_message_id: or_empty("original_message_id"),

@@ -170,7 +170,7 @@ fn context_referral_group_and_errors_are_read() {
     assert_eq!(message.errors[0], MetaError { code: 131_051, title: "Unsupported".into(), details: Some("d".into()) });
     assert_eq!(message.errors[1], MetaError { code: 7, title: "m".into(), details: None });
 
-    let item = super::super::tests_payload::message("text", r#","text":{"body":"b"},"context":{"frequently_forwarded":true}"#);
+    let item = crate::webhook::tests_payload::message("text", r#","text":{"body":"b"},"context":{"frequently_forwarded":true}"#);
     let View::Message(message) = item.view else { panic!("a message") };
     assert!(message.context.is_some_and(|context| context.is_frequently_forwarded && !context.is_forwarded && context.id.is_none()));
 }
