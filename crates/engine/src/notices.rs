@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use turnpike_domain::ids::OrganizationId;
 use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::EventKind;
 use turnpike_store::StoreError;
+use turnpike_store::endpoints::EndpointId;
 use turnpike_store::events::{NewEvent, Notice, NoticeKind};
 use turnpike_store::messages::MessageRecord;
 
@@ -66,7 +68,14 @@ impl Engine {
             told += notices.len();
             let mut events = Vec::new();
             for notice in notices {
-                let its = self.events_of(&notice).await?;
+                let its = match self.events_of(&notice).await {
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        // It must not keep the others from being told.
+                        tracing::error!(error = %error, "a notice cannot be told, since what it is about cannot be read");
+                        Vec::new()
+                    }
+                    its => its?,
+                };
                 if its.is_empty() {
                     // Whom it was about is gone, and nobody is left to be told.
                     self.store.drop_notice(notice.id).await?;
@@ -91,9 +100,9 @@ impl Engine {
             }
             NoticeKind::EndpointDisabled(endpoint, reason) => {
                 let details = |value: &mut Value| value["reason"] = json!(reason);
-                self.event_of_endpoint(*endpoint, "endpoint_disabled", details, notice).await?
+                self.event_of_endpoint(*endpoint, "endpoint_disabled", details, notice)
             }
-            NoticeKind::EndpointFailing(endpoint) => self.event_of_endpoint(*endpoint, "endpoint_failing", |_| (), notice).await?,
+            NoticeKind::EndpointFailing(endpoint) => self.event_of_endpoint(*endpoint, "endpoint_failing", |_| (), notice),
             NoticeKind::BalanceLow { mode, available } => {
                 let below = self.store.wallet_alert(notice.organization, *mode).await?;
                 let apps = self.apps_of(notice.organization);
@@ -105,19 +114,16 @@ impl Engine {
         })
     }
 
-    async fn event_of_endpoint(
-        &self,
-        endpoint: turnpike_store::endpoints::EndpointId,
-        field: &str,
-        details: impl FnOnce(&mut Value),
-        notice: &Notice,
-    ) -> Result<Vec<NewEvent>, StoreError> {
-        let Some(endpoint) = self.endpoint_row(notice.organization, endpoint).await? else { return Ok(Vec::new()) };
-        let Some(app) = self.directory.application(endpoint.application) else { return Ok(Vec::new()) };
-        let mut value = json!({"endpoint_id": endpoint.id, "name": endpoint.name,
-            "failing_since": endpoint.failing_since.map(turnpike_domain::time::UnixMs::to_rfc3339), "at": notice.at.to_rfc3339()});
+    fn event_of_endpoint(&self, endpoint: EndpointId, field: &str, details: impl FnOnce(&mut Value), notice: &Notice) -> Vec<NewEvent> {
+        let Some(endpoint) = self.endpoints.endpoint(endpoint).filter(|known| known.row.organization == notice.organization) else {
+            return Vec::new();
+        };
+        let row = &endpoint.row;
+        let Some(app) = self.directory.application(row.application) else { return Vec::new() };
+        let mut value = json!({"endpoint_id": row.id, "name": row.name,
+            "failing_since": row.failing_since.map(UnixMs::to_rfc3339), "at": notice.at.to_rfc3339()});
         details(&mut value);
-        Ok(vec![self.event_of_notice(&app, Mode::Live, field, &value, notice)])
+        vec![self.event_of_notice(&app, Mode::Live, field, &value, notice)]
     }
 
     /// How an unknown outcome ended, as its owner may know it.
@@ -166,7 +172,7 @@ impl Engine {
             note: None,
             status: None,
             body: self.seal_event_body(organization, application, body.to_string().as_bytes()),
-            endpoints: self.endpoints_wanting(application, mode, EventKind::Gateway),
+            endpoints: self.endpoints.wanting(application, mode, EventKind::Gateway),
             notice: None,
         }
     }

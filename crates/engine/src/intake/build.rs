@@ -76,7 +76,7 @@ impl Engine {
             note: note_of(&item.view, at, now),
             status,
             body: self.seal_event_body(organization, application, &item.body(&changes)),
-            endpoints: self.endpoints_wanting(application, *mode, item.kind),
+            endpoints: self.endpoints.wanting(application, *mode, item.kind),
             notice: None,
         };
         Ok(Built { event, moved: self.moved(app, item) })

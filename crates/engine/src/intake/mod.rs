@@ -254,7 +254,7 @@ impl Engine {
     fn follow_up(self: &Arc<Self>, after: After) {
         if !after.hints.is_empty() {
             let endpoints: Vec<EndpointId> = after.hints.into_iter().collect();
-            self.hint_deliveries(&endpoints);
+            self.delivery_hint(&endpoints);
         }
         for application in after.changed {
             self.tell_followers(application);
@@ -409,26 +409,4 @@ const WEBHOOK_ROW: &[u8] = b"webhook";
 /// for the list (the payload itself is whole).
 fn shortened(text: &str) -> String {
     text.chars().take(100).collect()
-}
-
-impl Engine {
-    /// The endpoints of an application that want an event of this kind and mode.
-    pub(crate) fn endpoints_wanting(
-        &self,
-        _application: ApplicationId,
-        _mode: turnpike_domain::send::Mode,
-        _kind: EventKind,
-    ) -> Vec<EndpointId> {
-        Vec::new()
-    }
-
-    fn hint_deliveries(&self, _endpoints: &[EndpointId]) {}
-
-    pub(crate) async fn endpoint_row(
-        &self,
-        _organization: OrganizationId,
-        _endpoint: EndpointId,
-    ) -> Result<Option<turnpike_store::endpoints::Endpoint>, StoreError> {
-        Ok(None)
-    }
 }
