@@ -131,7 +131,8 @@ pub enum Recorded {
         /// What a status did.
         status: Option<StatusEffect>,
     },
-    /// It is known: nothing changed.
+    /// It is known: no second event. Where a repeat says more of its message than was known (our
+    /// token, a price), that is noted, and settles what it can.
     Duplicate,
     /// The organization has no such application any more: nothing changed.
     NotFound,
@@ -289,6 +290,12 @@ pub struct OpenUnknown {
     pub neighbours_heard: bool,
 }
 
+/// What [`Events::contents`] gives: owner and sealed content of each message, in order.
+pub type Contents = Vec<Option<(OrganizationId, Vec<u8>)>>;
+
+/// When intake last worked, and spans (from, until) in which it did not, in order.
+pub type IntakeGaps = (Option<UnixMs>, Vec<(UnixMs, UnixMs)>);
+
 /// Reads and writes of events.
 pub trait Events {
     /// Records what one POST brings, in one commit, in order; the answers are `events`' in order.
@@ -297,7 +304,7 @@ pub trait Events {
 
     /// The sealed content (recipient, callback data) of messages, in order, while kept: intake
     /// restores the caller's callback data of those whose token says that there is one.
-    fn contents(&self, messages: Vec<MessageKey>) -> Answer<'_, Vec<Option<(OrganizationId, Vec<u8>)>>>;
+    fn contents(&self, messages: Vec<MessageKey>) -> Answer<'_, Contents>;
 
     /// The price pinned at a message's hold, where the message is this organization's.
     fn pinned(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Option<(crate::messages::PinnedPrice, UnixMs)>>;
@@ -318,7 +325,7 @@ pub trait Events {
     /// The key that an event's id names; `None` where the id was never given out.
     fn event_key(&self, id: Uuid) -> Option<EventKey>;
 
-    /// The events that are about a message, oldest first.
+    /// What Meta reported of a message, in the order in which statuses follow each other.
     fn statuses(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Vec<StatusRecord>>;
 
     /// Notices whose event is still to be made, oldest first.
@@ -348,7 +355,7 @@ pub trait Events {
     fn intake_works(&self, at: UnixMs) -> Answer<'_, ()>;
 
     /// When intake last worked, and every span since `since` in which it did not.
-    fn intake_gaps(&self, since: UnixMs) -> Answer<'_, (Option<UnixMs>, Vec<(UnixMs, UnixMs)>)>;
+    fn intake_gaps(&self, since: UnixMs) -> Answer<'_, IntakeGaps>;
 
     /// Drops raw webhooks of days before `raw`, events with their bodies and deliveries of days
     /// before `events`, statuses of messages admitted before `statuses`. Goes by slices.

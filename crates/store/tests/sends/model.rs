@@ -5,6 +5,8 @@
 //! that a failure names the seed that brings it back; the store is ended and opened again in the
 //! middle many times, time jumps by hours, and at the end the ledger proves itself.
 
+mod told;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use turnpike_domain::ids::{ApiKeyId, ApplicationId, MessageCipher, MessageKey, OrganizationId};
@@ -12,6 +14,7 @@ use turnpike_domain::ledger::{Balance, Leg, LegState, Movement, NotMoved, Outcom
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{DAY_MS, UnixMs, UtcDay};
+use turnpike_domain::webhook::settle::Report;
 use turnpike_store::Store;
 use turnpike_store::ledger::{LegMoved, MoveLeg, WalletMoved, WalletMovement};
 use turnpike_store::messages::{Admission, Admit, Evidence, Hash16, MessageRecord, Outcome, Recalled, Resolve, Settled};
@@ -58,9 +61,11 @@ struct Known {
     fingerprint: Hash16,
     idempotency: Option<Hash16>,
     legs: [LegState; 2],
+    held: [Micros; 2],
     outcome: Option<(OutcomeKind, UnixMs)>,
     resolution: Option<(Resolution, UnixMs)>,
     wamid: Option<Hash16>,
+    reports: Vec<Report>,
 }
 
 impl Known {
@@ -145,8 +150,10 @@ impl Model {
             fingerprint: new.fingerprint,
             idempotency: new.idempotency,
             legs: [leg(base), leg(meta)],
+            held: [Micros(base), Micros(meta)],
             outcome: None,
             resolution: None,
+            reports: Vec::new(),
             wamid: None,
         };
         match new.idempotency {
@@ -571,6 +578,17 @@ async fn run(seed: u64) {
     for name in ["one", "two", "three"] {
         let owner = organization(&*house.store, name, Micros(0)).await;
         run.owners.push(owner);
+        for application in [owner.0 * 10, owner.0 * 10 + 1] {
+            house
+                .database()
+                .execute(
+                    "INSERT INTO applications (id, organization, uuid, app_id, display_name, status, connection_type, timezone,
+                                               meta_billing, enforce_window, body_retention_days, created_at, updated_at)
+                     VALUES (?1, ?2, randomblob(16), ?1, 'a shop', 1, 1, 'UTC', 0, 0, 30, 1, 1)",
+                    [application, owner.0],
+                )
+                .expect("an application");
+        }
         run.model.wallet(owner, Mode::Live);
         run.model.wallet(owner, Mode::Sandbox);
     }
@@ -584,8 +602,9 @@ async fn run(seed: u64) {
             3..11 => run.look(&*house.store).await,
             11..27 => run.move_wallet(&*house.store).await,
             27..40 => run.resolve(&*house.store, count / 2 + 1).await,
-            40..60 => run.move_legs(&*house.store, count).await,
-            60..120 => run.settle(&*house.store, count).await,
+            40..50 => run.move_legs(&*house.store, count).await,
+            50..75 => run.tell(&*house.store, count).await,
+            75..120 => run.settle(&*house.store, count).await,
             _ => run.admit(&*house.store, count).await,
         }
     }

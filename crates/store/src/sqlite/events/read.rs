@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::ids::{event_id, event_key};
 use super::state::bodies_table;
-use crate::events::{EventKey, EventRecord, QuarantineReason, QuarantineRecord};
+use crate::events::{Contents, EventKey, EventRecord, QuarantineReason, QuarantineRecord};
 use crate::messages::PinnedPrice;
 use crate::sqlite::failure::{Failure, corrupt};
 use crate::sqlite::messages::exists;
@@ -107,7 +107,7 @@ pub(super) fn after(
 }
 
 /// The sealed content of each of these messages, with its owner, while kept.
-pub(super) fn contents(connection: &Connection, messages: &[MessageKey]) -> Result<Vec<Option<(OrganizationId, Vec<u8>)>>, Failure> {
+pub(super) fn contents(connection: &Connection, messages: &[MessageKey]) -> Result<Contents, Failure> {
     let mut known_table = None;
     messages
         .iter()

@@ -47,8 +47,11 @@ impl Writer<'_> {
         mode: Mode,
         report: &StatusReport,
     ) -> Result<Option<Reported>, Failure> {
-        // What the built-in simulator says never touches a live message, nor the other way round.
-        let ours = |found: &Standing| found.organization == organization && found.application == application && found.mode == mode;
+        // What the built-in simulator says never touches a live message, nor the other way round, and
+        // nobody can have heard of a fake.
+        let ours = |found: &Standing| {
+            found.organization == organization && found.application == application && found.mode == mode && mode != Mode::Fake
+        };
         if let Some(token) = report.token {
             // A token of another message, application or life of this database settles nothing.
             let found = standing(self.connection, token.key)?.filter(|found| ours(found) && found.salt == token.salt);

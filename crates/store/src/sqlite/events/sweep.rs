@@ -6,7 +6,7 @@ use turnpike_domain::ids::{ApplicationId, MessageKey, OrganizationId};
 use turnpike_domain::time::{DAY_MS, UnixMs};
 
 use super::state::heard_span;
-use crate::events::{OpenUnknown, Overdue};
+use crate::events::{IntakeGaps, OpenUnknown, Overdue};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::writer::Writer;
 
@@ -206,7 +206,7 @@ pub(super) fn note_works(connection: &Connection, at: UnixMs) -> Result<(), Fail
 }
 
 /// When intake last worked, and the spans since `since` in which it did not.
-pub(super) fn gaps(connection: &Connection, since: UnixMs) -> Result<(Option<UnixMs>, Vec<(UnixMs, UnixMs)>), Failure> {
+pub(super) fn gaps(connection: &Connection, since: UnixMs) -> Result<IntakeGaps, Failure> {
     let mut statement = connection.prepare_cached("SELECT since, until FROM intake_gaps WHERE until > ?1 ORDER BY since, until")?;
     let gaps = statement.query_map([since.0], |row| Ok((UnixMs(row.get(0)?), UnixMs(row.get(1)?))))?.collect::<Result<_, _>>()?;
     Ok((mark(connection, INTAKE_WORKS)?.map(UnixMs), gaps))

@@ -31,6 +31,11 @@ impl Writer<'_> {
             self.connection.prepare_cached("DELETE FROM usage WHERE day < ?1")?.execute([contents.0.min(answers.0)])?;
             return Ok(Forgotten::Nothing);
         };
+        // What is forgotten here must not be found in the file either.
+        self.securely(|writer| writer.forget_day_slice(&table))
+    }
+
+    fn forget_day_slice(&mut self, table: &str) -> Result<Forgotten, Failure> {
         let deleted = self.connection.execute(
             &format!("DELETE FROM {table} WHERE message IN (SELECT message FROM {table} ORDER BY message LIMIT {ROWS_PER_COMMIT})"),
             [],
