@@ -37,6 +37,8 @@ const KINDS: &[Kind] = &[
     kind("audio/mpeg", 16 * MIB, "mp3"),
     kind("audio/mp4", 16 * MIB, "m4a"),
     kind("audio/ogg", 16 * MIB, "ogg"),
+    // Not on every page of Meta's, but taken.
+    kind("audio/opus", 16 * MIB, "opus"),
     kind("video/mp4", 16 * MIB, "mp4"),
     kind("video/3gpp", 16 * MIB, "3gp"),
     kind("text/plain", FILE_MAX_BYTES, "txt"),
