@@ -38,9 +38,6 @@ pub(super) struct Moved {
     to: Vec<Hash16>,
 }
 
-/// Where a received file is fetched, behind our own address.
-const MEDIA_PATH: &str = "/v1/wa/media/";
-
 impl Engine {
     /// The event that `item` is for one application.
     pub(super) async fn build(
@@ -55,8 +52,7 @@ impl Engine {
         let (organization, application) = (app.row.organization, app.row.key);
         let token = self.token_of(item);
         let text = token.as_ref().and_then(|token| restoring.text(self, organization, token));
-        let media = format!("{}{MEDIA_PATH}", self.settings.public_url);
-        let changes = BodyChanges { callback_data: change_of(token.as_ref(), text.as_deref()), media: MediaUrls::Under(&media) };
+        let changes = BodyChanges { callback_data: change_of(token.as_ref(), text.as_deref()), media: MediaUrls::Under(&self.intake.media) };
         let at = item.at.unwrap_or(now);
         let status = match &item.view {
             View::Status(status) => self.status_report(app, signer, item, status, token, at).await?,

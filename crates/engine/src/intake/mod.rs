@@ -93,7 +93,12 @@ pub(crate) struct State {
     pub(crate) metrics: metrics::IntakeMetrics,
     /// Accounts whose templates are to be read again in a moment.
     rereading: Mutex<HashSet<String>>,
+    /// What the addresses of received files begin with.
+    media: String,
 }
+
+/// Where a received file is fetched, behind our own address.
+const MEDIA_PATH: &str = "/v1/wa/media/";
 
 impl State {
     pub(crate) fn new(settings: &Settings, metrics: &crate::metrics::Metrics) -> State {
@@ -106,6 +111,7 @@ impl State {
             health: health::Health::default(),
             metrics: metrics::IntakeMetrics::registered(metrics),
             rereading: Mutex::default(),
+            media: format!("{}{MEDIA_PATH}", settings.public_url),
         }
     }
 }

@@ -12,7 +12,7 @@ mod erasure;
 mod kinds;
 mod money;
 mod notices;
-
+mod pace;
 mod posts;
 mod routing;
 mod signatures;

@@ -27,13 +27,14 @@ use turnpike_engine::directory::App;
 use turnpike_engine::entropy::SystemEntropy;
 use turnpike_engine::net::{NetConfig, NetTransport};
 use turnpike_engine::secret::Secret;
-use turnpike_engine::settings::Settings;
+use turnpike_engine::settings::{MetaApp, Settings};
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
 use turnpike_store::keys::KeyPolicy;
 use turnpike_store::sqlite::{Options, SqliteStore, Tuning};
 use turnpike_web::gate::Gate;
 use turnpike_web::messaging::Messaging;
+use turnpike_web::meta::MetaWebhook;
 use turnpike_web::operations::Operations;
 use turnpike_web::request_id::RequestIds;
 use turnpike_web::router::Router;
@@ -44,6 +45,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Meta's token; it must be seen by Meta and by nobody else.
 pub(crate) const TOKEN: &str = "EAACANARY0000000000000000";
+
+/// What our app at Meta signs with, and the words of its handshake.
+pub(crate) const APP_SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const VERIFY_TOKEN: &str = "our own words";
 
 /// A gateway.
 pub(crate) struct Works {
@@ -83,7 +88,18 @@ impl Works {
         let (store, _) = SqliteStore::open(options).expect("the store opens");
         let entropy = Arc::new(SystemEntropy);
         let transport = NetTransport::new(NetConfig::default(), entropy.clone()).expect("TLS is set up");
-        let settings = Settings { graph_url: plan.graph_url, spool_folder: folder.path().join("spool"), ..Settings::default() };
+        let app = MetaApp {
+            id: "42".to_owned(),
+            secrets: vec![Secret::new(APP_SECRET.to_owned())],
+            verify_token: Secret::new(VERIFY_TOKEN.to_owned()),
+            customer: false,
+        };
+        let settings = Settings {
+            graph_url: plan.graph_url,
+            spool_folder: folder.path().join("spool"),
+            meta_apps: vec![app],
+            ..Settings::default()
+        };
         let parts = Parts { settings, clock, entropy, store: Arc::new(store), vault, transport: Arc::new(transport) };
         let engine = Engine::start(parts).await.expect("the engine starts");
 
@@ -91,7 +107,8 @@ impl Works {
         let messaging = Messaging { engine: Arc::clone(&engine), gate: gate.clone(), body_pace: plan.body_pace };
         let counted = Arc::clone(&engine);
         let operations = Operations::new(Arc::new(|| true), Arc::new(move || counted.metrics.render()));
-        let router = Arc::new(Router::new(messaging, operations, axum::Router::new()));
+        let meta = MetaWebhook { engine: Arc::clone(&engine), body_pace: plan.body_pace };
+        let router = Arc::new(Router::new(messaging, operations, axum::Router::new()).with_meta(meta));
         let ids = Arc::new(RequestIds::new(UnixMs(1_790_000_000_000), 7));
         let config = ServerConfig { limits: plan.limits, ..ServerConfig::new(SocketAddr::from(([127, 0, 0, 1], 0)), ids) };
         let server = Server::bind(config).await.expect("a free port");
