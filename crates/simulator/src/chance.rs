@@ -32,7 +32,13 @@ impl Chance {
             Some(seed) => bytes[..8].copy_from_slice(&seed.to_be_bytes()),
             None => SystemRandom::new().fill(&mut bytes).map_err(|_| NoEntropy)?,
         }
-        Ok(Chance { seed: bytes, wamids: AtomicU64::new(issued), inbound: AtomicU64::new(issued), requests: AtomicU64::new(issued), throws: AtomicU64::new(0) })
+        Ok(Chance {
+            seed: bytes,
+            wamids: AtomicU64::new(issued),
+            inbound: AtomicU64::new(issued),
+            requests: AtomicU64::new(issued),
+            throws: AtomicU64::new(0),
+        })
     }
 
     /// Nine bytes: the 18 hex digits inside a business wamid.

@@ -220,7 +220,9 @@ fn set_plans(world: &World, body: &[u8]) -> Answer {
 
 fn define_users(world: &World, body: &[u8]) -> Answer {
     let users: Result<Vec<User>, String> = match read(body) {
-        Ok(Value::Array(users)) => users.into_iter().map(|user| serde_path_to_error::deserialize(user).map_err(|error| error.to_string())).collect(),
+        Ok(Value::Array(users)) => {
+            users.into_iter().map(|user| serde_path_to_error::deserialize(user).map_err(|error| error.to_string())).collect()
+        }
         Ok(user) => serde_path_to_error::deserialize(user).map(|user| vec![user]).map_err(|error| error.to_string()),
         Err(problem) => Err(problem),
     };

@@ -63,12 +63,89 @@
 //! Tokens that begin with `EAAEXPIRED`, `EAAINVALID` or `EAANOPERM` are refused
 //! as their names say; ids that begin with `404` do not exist.
 //!
+//! # Webhooks
+//!
+//! A [`Subscription`] is a callback URL with an app secret and a verify token. It
+//! is made by [`Config::subscriptions`], [`Simulator::subscribe`], `POST
+//! /_sim/webhooks`, the flags `--webhook-url`, `--app-secret` and
+//! `--verify-token`, or Graph's own `POST /{app}/subscriptions` (with the app
+//! access token `APP-ID|APP-SECRET`) and `POST /{waba}/subscribed_apps`. Meta's
+//! handshake is made each time; Graph's calls are refused when it fails (2200),
+//! the others keep the subscription and report it.
+//!
+//! From then on every accepted message has its statuses (`sent`, `delivered`,
+//! `read`, `played`, `failed`), posted in Meta's spelling (ASCII, `\u00e9`, `\/`)
+//! and signed over those bytes. An answer other than 200, or none in time, is
+//! tried again with decreasing frequency for seven simulated days. Without a
+//! subscription nothing of this costs a send anything.
+//!
+//! ```
+//! use std::time::Duration;
+//! use turnpike_simulator::{Config, Reply, Simulator, StatusRule, Subscription, Tap};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let simulator = Simulator::start(Config::default()).await?;
+//! # let callback = "http://127.0.0.1:9/";
+//! simulator.subscribe(Subscription::new(callback, "app secret", "verify token")).await?;
+//! // Their statuses come in the wrong order, each of them:
+//! simulator.plan(StatusRule::named("reversed").to("905321234567"))?;
+//! // A user writes, which opens the window for a day:
+//! simulator.reply(Reply::text("905321234567", "Hello").to_number("1001"))?;
+//! // A user taps on what was sent to them; here nothing was:
+//! assert!(simulator.tap(&Tap { from: Some("905321234567".into()), button: Some("Yes".into()), ..Tap::default() }).is_err());
+//! // An hour passes, and everything that became due has been posted:
+//! simulator.advance(Duration::from_secs(3_600)).await;
+//! # simulator.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! *What a message's statuses are* is decided by a [`StatusRule`], by a magic
+//! recipient (`1555010` + `4` + a code of six digits fails later with it, + `5` +
+//! two digits has a named plan, + `6` + six digits is later by so many
+//! milliseconds), or else by [`Config::timing`]; see [`plan`]. A free-form message
+//! outside the window fails with 131047.
+//!
+//! *What users do*: [`Simulator::reply`] and [`Simulator::tap`], which takes only
+//! buttons, rows and flows that were really sent; *what the account does*:
+//! [`Simulator::template`], [`Simulator::prefer`], and [`Simulator::event`] for
+//! any field as it stands. [`User`] declares users with a username or without a
+//! number.
+//!
+//! *Time*: statuses, windows, expiries and repeats go by a simulated clock that
+//! runs [`Config::speed`] times as fast as the real one and can be put forward
+//! ([`Simulator::advance`]).
+//!
+//! The same by HTTP, JSON in and out; a member that does not fit is named in a 400:
+//!
+//! | call | body |
+//! | --- | --- |
+//! | `POST /_sim/reply` | `{"from": "905321234567", "text": "Hi"}`, or any type of message under its name; `phone_number_id`, `context`, `referral`, `forwarded`, `seconds_ago` |
+//! | `POST /_sim/tap` | `{"message_id": "wamid.…"}` or `{"from": "905321234567"}`, with `button`, `row` (an id or a title) or `flow` |
+//! | `POST /_sim/status` | `{"message_id": "wamid.…", "status": "failed", "code": 131026}`; `to`, `pricing`, `times`, `signature`, `with` |
+//! | `POST /_sim/template` | `{"name": "order_confirmation", "status": "PAUSED"}`; `language`, `category`, `quality`, `reason`, `waba_id` |
+//! | `POST /_sim/preference` | `{"from": "905321234567", "value": "stop"}` |
+//! | `POST /_sim/event` | `{"field": "account_update", "value": {…}}`; `phone_number_id`, `waba_id`, `signature` |
+//! | `POST /_sim/plan`, `GET`, `DELETE` | rules, as in [`plan`]; `GET /_sim/plans` lists the named ones |
+//! | `POST /_sim/users`, `GET`; `POST /_sim/numbers` | a [`User`]; a [`Number`] |
+//! | `POST /_sim/webhooks`, `GET`, `DELETE` | a [`Subscription`]; the list has every recent attempt and its answer |
+//! | `GET /_sim/clock`, `POST`; `POST /_sim/clock/advance` | `{"speed": 60}`; `{"seconds": 3600}` |
+//! | `POST /_sim/settle` | answers once all that is due had its attempt |
+//!
+//! # Media
+//!
+//! `POST /{number}/media` (a form with `messaging_product`, `file`, `type`), `GET`
+//! and `DELETE /{media}`, and the file itself by the URL that `GET` gives, with
+//! the same token, for five simulated minutes. What users send is there as well.
+//! All is kept in memory, the newest 512 MiB.
+//!
 //! # What it is not
 //!
-//! It does not fetch linked media, keeps no media, and knows no groups. Where
-//! Meta's documents leave a question open it takes the laxer reading. Delivery
-//! statuses and inbound messages hang on [`phones::Events`], which is told of
-//! every accepted message and of its window.
+//! It does not fetch linked media and knows no groups, calls or payments. Where
+//! Meta's documents leave a question open it takes the laxer reading: documents of
+//! unlisted types pass, and the thousand free service messages of a month are
+//! priced like all others. Only the newest 50,000 messages can be tapped.
 
 mod chance;
 mod clock;

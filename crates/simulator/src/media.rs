@@ -71,7 +71,15 @@ impl Media {
     }
 
     /// Keeps a file under this id.
-    pub(crate) fn keep(&self, id: String, phone_number_id: &str, mime_type: &str, bytes: Bytes, origin: Origin, at: Timestamp) -> Arc<File> {
+    pub(crate) fn keep(
+        &self,
+        id: String,
+        phone_number_id: &str,
+        mime_type: &str,
+        bytes: Bytes,
+        origin: Origin,
+        at: Timestamp,
+    ) -> Arc<File> {
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
         let lives = if origin == Origin::Uploaded { UPLOADED_FOR } else { RECEIVED_FOR };

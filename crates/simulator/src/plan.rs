@@ -107,8 +107,12 @@ impl Timing {
 
     /// As it may be on a working day: `sent` 0.3 to 2 s after the acceptance,
     /// `delivered` 0.5 to 5 s later, `read` 1 to 30 s later.
-    pub const UNHURRIED: Timing =
-        Timing { sent: Span::ms(300, 2_000), delivered: Span::ms(500, 5_000), read: Span::ms(1_000, 30_000), played: Span::ms(1_000, 20_000) };
+    pub const UNHURRIED: Timing = Timing {
+        sent: Span::ms(300, 2_000),
+        delivered: Span::ms(500, 5_000),
+        read: Span::ms(1_000, 30_000),
+        played: Span::ms(1_000, 20_000),
+    };
 
     /// All at once, for tests that have no time.
     pub const AT_ONCE: Timing = Timing { sent: Span::ms(0, 0), delivered: Span::ms(0, 0), read: Span::ms(0, 0), played: Span::ms(0, 0) };
@@ -570,7 +574,9 @@ fn named(name: &str, facts: &PlanFacts<'_>, timing: &Timing, chance: &Chance) ->
         "late" => all(&mut statuses, &|status| status.after_ms += LATE_MS),
         "very_late" => statuses.iter_mut().skip(1).for_each(|status| status.after_ms += VERY_LATE_MS),
         "at_once" => all(&mut statuses, &|status| status.after_ms = 0),
-        "unknown_status" => statuses.insert(1, PlannedStatus { pricing: Pricing::Absent, ..PlannedStatus::new("pondered", statuses[0].after_ms) }),
+        "unknown_status" => {
+            statuses.insert(1, PlannedStatus { pricing: Pricing::Absent, ..PlannedStatus::new("pondered", statuses[0].after_ms) })
+        }
         "category_changes" => {
             for status in &mut statuses {
                 if status.status == "delivered" {

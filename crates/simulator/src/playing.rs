@@ -345,13 +345,8 @@ fn template_of(world: &World, waba: &str, language: &str, change: &TemplateChang
         value["message_template_id"] = id.into();
         value["message_template_name"] = change.name.as_str().into();
         value["message_template_language"] = language.into();
-        let event = RawEvent {
-            field: field.to_owned(),
-            value,
-            phone_number_id: None,
-            waba_id: Some(waba.to_owned()),
-            signature: Signature::Good,
-        };
+        let event =
+            RawEvent { field: field.to_owned(), value, phone_number_id: None, waba_id: Some(waba.to_owned()), signature: Signature::Good };
         told = told.max(raw(world, event).told);
     };
     if let Some(status) = status {
@@ -360,7 +355,10 @@ fn template_of(world: &World, waba: &str, language: &str, change: &TemplateChang
         tell("message_template_status_update", json!({"event": status, "reason": reason, "message_template_category": of}));
     }
     if let Some(category) = category {
-        tell("template_category_update", json!({"new_category": category, "previous_category": old_category, "category_update_timestamp": at}));
+        tell(
+            "template_category_update",
+            json!({"new_category": category, "previous_category": old_category, "category_update_timestamp": at}),
+        );
     }
     if let Some(quality) = quality {
         tell("message_template_quality_update", json!({"previous_quality_score": old_quality, "new_quality_score": quality}));
@@ -372,7 +370,8 @@ pub(crate) fn raw(world: &World, event: RawEvent) -> Happened {
     let RawEvent { field, mut value, phone_number_id, waba_id, signature } = event;
     if let (Some(number), Some(members)) = (&phone_number_id, value.as_object_mut()) {
         // These fields have the envelope of messages; the account's have none.
-        if members.contains_key("messaging_product") || matches!(field.as_str(), "messages" | "smb_message_echoes" | "history" | "standby") {
+        if members.contains_key("messaging_product") || matches!(field.as_str(), "messages" | "smb_message_echoes" | "history" | "standby")
+        {
             members.entry("messaging_product").or_insert_with(|| "whatsapp".into());
             members.entry("metadata").or_insert_with(|| crate::numbers::metadata(number));
         }

@@ -107,7 +107,10 @@ fn choose(tap: &Tap, message: &SentMessage, targets: Vec<Target>) -> Result<Targ
         (_, _, Some(_)) => ("flow", What::Flow, None),
         // Nothing said: the first thing that there is.
         _ => {
-            return targets.into_iter().next().ok_or_else(|| format!("message_id: on {} ({}) nothing can be tapped", message.wamid, message.kind));
+            return targets
+                .into_iter()
+                .next()
+                .ok_or_else(|| format!("message_id: on {} ({}) nothing can be tapped", message.wamid, message.kind));
         }
     };
     let there: Vec<String> =

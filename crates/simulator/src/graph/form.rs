@@ -61,12 +61,7 @@ fn part(head: &str, bytes: Bytes) -> Option<Part> {
             name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"').to_owned())
         })
     };
-    Some(Part {
-        name: parameter("name")?,
-        filename: parameter("filename"),
-        content_type: header("content-type").map(str::to_owned),
-        bytes,
-    })
+    Some(Part { name: parameter("name")?, filename: parameter("filename"), content_type: header("content-type").map(str::to_owned), bytes })
 }
 
 /// What the record keeps of a form: every field, and of files their measures.

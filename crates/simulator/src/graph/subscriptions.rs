@@ -79,7 +79,8 @@ pub(super) fn subscribe_account(world: &World, request: &GraphRequest<'_>, takin
 /// `GET /{waba}/subscribed_apps`.
 pub(super) fn list_account(world: &World, request: &GraphRequest<'_>) -> Found {
     let waba = request.object_id;
-    let mut app = json!({"whatsapp_business_api_data": {"id": "1000000000000000", "name": "Simulated App", "link": "https://example.com/"}});
+    let mut app =
+        json!({"whatsapp_business_api_data": {"id": "1000000000000000", "name": "Simulated App", "link": "https://example.com/"}});
     let overriding = world.webhooks.subscriptions().into_iter().find(|known| known.waba_id.as_deref() == Some(waba));
     if let Some(overriding) = overriding {
         app["override_callback_uri"] = overriding.url.into();

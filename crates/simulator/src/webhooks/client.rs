@@ -158,9 +158,7 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
         let at = || format!("{}:{}", self.host, self.port);
-        let tcp = TcpStream::connect((self.host.as_str(), self.port))
-            .await
-            .map_err(|error| format!("connecting to {}: {error}", at()))?;
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| format!("connecting to {}: {error}", at()))?;
         let _ = tcp.set_nodelay(true);
         match &self.tls {
             None => drive(TokioIo::new(tcp)).await,

@@ -108,11 +108,7 @@ impl Subscription {
 
     /// The more special one is told in place of the more general.
     fn rank(&self) -> u8 {
-        if self.prefix.is_some() {
-            2
-        } else {
-            u8::from(self.waba_id.is_some())
-        }
+        if self.prefix.is_some() { 2 } else { u8::from(self.waba_id.is_some()) }
     }
 }
 

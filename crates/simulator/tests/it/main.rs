@@ -1,10 +1,13 @@
 //! The simulator over real sockets: what its documentation promises, seen from a client.
 
 mod client;
+mod delivering;
 mod doors;
 mod faults_http1;
 mod faults_http2;
+mod files;
 mod mangling;
+mod playing;
 mod process;
 mod receiver;
 mod sending;
