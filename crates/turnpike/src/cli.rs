@@ -13,7 +13,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{app, backup, doctor, key, ledger, listen, message, org, quarantine, rates, send, template, user, wallet, webhook};
+use crate::commands::{app, backup, doctor, key, ledger, listen, message, org, quarantine, rates, send, sim, template, user, wallet, webhook};
 
 /// Headings in bold, what is typed in cyan: readable on dark and on light.
 const STYLES: Styles = Styles::styled()
@@ -91,6 +91,9 @@ pub(crate) enum Command {
     Listen(Box<listen::Args>),
     /// Send one message
     Send(Box<send::Args>),
+
+    /// Play the users and Meta on a simulated WhatsApp
+    Sim(sim::Args),
 
     /// Check the gateway and its surroundings
     Doctor(doctor::Args),

@@ -60,6 +60,7 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
         Command::Quarantine(args) => commands::quarantine::run(&args, context),
         Command::Listen(args) => commands::listen::run(&args, context),
         Command::Send(args) => commands::send::run(&args, context),
+        Command::Sim(args) => commands::sim::run(&args, context),
         Command::Doctor(args) => commands::doctor::run(&args, context),
         Command::Backup(args) => commands::backup::run(&args, context),
         Command::Restore(args) => commands::backup::restore(&args, context),

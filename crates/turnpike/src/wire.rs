@@ -19,15 +19,16 @@ use turnpike_engine::clock::{Clock, SystemClock};
 use turnpike_engine::entropy::{Entropy, SystemEntropy};
 use turnpike_engine::net::NetTransport;
 use turnpike_engine::secret::Secret;
-use turnpike_engine::settings::SandboxUpstream;
+use turnpike_engine::settings::{SandboxUpstream, Settings};
 use turnpike_engine::transport::Transport;
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
-use turnpike_simulator::Simulator;
+use turnpike_simulator::{Simulator, Subscription};
 use turnpike_store::Store;
 use turnpike_store::sqlite::{Options, SqliteStore, Tuning};
 use turnpike_web::gate::Gate;
 use turnpike_web::messaging::Messaging;
+use turnpike_web::meta::MetaWebhook;
 use turnpike_web::operations::Operations;
 use turnpike_web::operator::{BODY_MAX, Operator};
 use turnpike_web::request_id::RequestIds;
@@ -39,6 +40,9 @@ use crate::machine::DataFolder;
 
 /// The socket of the operator's commands, in the data folder.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
+
+/// The file in the data folder that says where the built-in simulator listens.
+pub(crate) const SIMULATOR_ADDRESS: &str = "simulator/address";
 
 /// How long sends under way may take once the gateway was told to stop (reliability §c1).
 const STOP_PATIENCE: Duration = Duration::from_secs(35);
@@ -93,7 +97,7 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
     if config.sandbox {
         settings.sandbox = simulator_url.clone().map(|url| SandboxUpstream { url, secret });
     }
-    let engine = engine(settings, base).await?;
+    let engine = engine(settings.clone(), base).await?;
     engine.run();
 
     let server = Server::bind(ServerConfig {
@@ -103,15 +107,69 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
         ..ServerConfig::new(config.listen, Arc::clone(&request_ids))
     })
     .await?;
+    let address = server.address().context("a TCP listener has an address")?;
+    let inner = inner_door(config, simulator.is_some(), &request_ids).await?;
+    let callback = callback(inner.as_ref().and_then(Server::address).unwrap_or(address));
+
     let socket = config.data.join(CONTROL_SOCKET);
     let control = Server::bind_unix(&socket, config.server.clone(), request_ids).await?;
-    let address = server.address().context("a TCP listener has an address")?;
 
     let gate = Gate::new(config.sends_in_flight);
     let service = Arc::new(router(config, &engine, &gate));
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    let servers = vec![server.start(Arc::clone(&service), &tracker, shutdown.clone()), control.start(service, &tracker, shutdown.clone())];
+    let doors = [Some(server), inner, Some(control)].into_iter().flatten();
+    let servers = doors.map(|door| door.start(Arc::clone(&service), &tracker, shutdown.clone())).collect();
+    if let Some(simulator) = &simulator {
+        for subscription in subscriptions(&settings, &callback) {
+            simulator.subscribe(subscription).await.context("telling the built-in simulator where its webhooks go")?;
+        }
+        leave_address(&config.data, &simulator.base_url())?;
+    }
     Ok(Running { engine, address, simulator_url, simulator, gate, servers, shutdown, socket })
+}
+
+/// The built-in simulator's webhooks come over plain HTTP; where the gateway speaks TLS they have a
+/// door of their own, on this machine only.
+async fn inner_door(config: &Config, has_simulator: bool, request_ids: &Arc<RequestIds>) -> anyhow::Result<Option<Server>> {
+    if config.tls.is_none() || !has_simulator {
+        return Ok(None);
+    }
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let door = ServerConfig { limits: config.server.clone(), ..ServerConfig::new(anywhere, Arc::clone(request_ids)) };
+    Ok(Some(Server::bind(door).await?))
+}
+
+/// Where Meta's webhooks come in, for who is on this machine.
+fn callback(address: SocketAddr) -> String {
+    let host = match address {
+        SocketAddr::V4(address) if address.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        SocketAddr::V6(address) if address.ip().is_unspecified() => "[::1]".to_owned(),
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    format!("http://{host}:{}/v1/meta/webhook", address.port())
+}
+
+/// What the built-in simulator reports, and how it signs: for sandbox ids with the sandbox's secret;
+/// for the numbers of a demo, whose Graph API it plays, as the demo's app at Meta.
+fn subscriptions(settings: &Settings, callback: &str) -> Vec<Subscription> {
+    let plays_meta = |upstream: &SandboxUpstream| upstream.url == settings.graph_url;
+    let sandbox = settings.sandbox.as_ref().map(|upstream| {
+        let token = settings.meta_apps.first().map_or("", |app| app.verify_token.expose());
+        Subscription::new(callback, upstream.secret.expose(), token).for_prefix("sandbox-")
+    });
+    let live = settings.sandbox.as_ref().filter(|upstream| plays_meta(upstream)).and(settings.meta_apps.first());
+    let live = live.and_then(|app| Some(Subscription::new(callback, app.secrets.first()?.expose(), app.verify_token.expose())));
+    live.into_iter().chain(sandbox).collect()
+}
+
+/// Where `turnpike sim` finds the simulator.
+fn leave_address(folder: &Path, url: &str) -> anyhow::Result<()> {
+    let path = folder.join(SIMULATOR_ADDRESS);
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&path, url).with_context(|| format!("writing {}", path.display()))
 }
 
 impl Running {
@@ -129,6 +187,9 @@ impl Running {
         }
         // A socket that nobody answers on would only cost the next command a look.
         let _ = std::fs::remove_file(&self.socket);
+        if let Some(folder) = self.socket.parent() {
+            let _ = std::fs::remove_file(folder.join(SIMULATOR_ADDRESS));
+        }
     }
 }
 
@@ -178,7 +239,7 @@ async fn base(config: &Config) -> anyhow::Result<Base> {
     Ok(Base { clock, entropy, vault, store: Arc::new(store), transport })
 }
 
-async fn engine(settings: turnpike_engine::settings::Settings, base: Base) -> anyhow::Result<Arc<Engine>> {
+async fn engine(settings: Settings, base: Base) -> anyhow::Result<Arc<Engine>> {
     let Base { clock, entropy, vault, store, transport } = base;
     Engine::start(Parts { settings, clock, entropy, store, vault, transport }).await.context("starting the engine")
 }
@@ -189,7 +250,8 @@ fn router(config: &Config, engine: &Arc<Engine>, gate: &Gate) -> Router<Messagin
     let operations = Operations::new(Arc::new(move || !draining.is_draining()), Arc::new(move || counted.metrics.render()));
     let operations = if config.metrics_public { operations.with_metrics_for_all() } else { operations };
     let control = operator(config, engine).router();
-    Router::new(messaging, operations, control).with_control_body(BODY_MAX, BodyPace::default())
+    let meta = MetaWebhook { engine: Arc::clone(engine), body_pace: BodyPace::default() };
+    Router::new(messaging, operations, control).with_meta(meta).with_control_body(BODY_MAX, BodyPace::default())
 }
 
 fn operator(config: &Config, engine: &Arc<Engine>) -> Operator {

@@ -5,6 +5,7 @@
 //! rules, whoever asks and however.
 
 mod stream;
+mod simulator;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use turnpike_engine::secret::Secret;
 use turnpike_store::sqlite::OpenError;
 
 pub(crate) use self::stream::post;
+pub(crate) use self::simulator::SimulatorClient;
 use crate::cli::{Remote, SettingArgs};
 use crate::config::{self, Config, Environment, Log};
 use crate::failure::Failure;

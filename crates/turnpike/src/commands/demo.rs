@@ -19,8 +19,10 @@ use turnpike_engine::control::applications::Connect;
 use turnpike_engine::control::keys::NewKey;
 use turnpike_engine::control::money::WalletOrder;
 use turnpike_engine::directory::App;
+use turnpike_engine::entropy::{Entropy as _, SystemEntropy};
 use turnpike_engine::secret::Secret;
-use turnpike_simulator::{Record, Window};
+use turnpike_engine::settings::MetaApp;
+use turnpike_simulator::{Number, Record, Window};
 use turnpike_store::keys::KeyPolicy;
 use turnpike_store::ledger::WalletMovement;
 
@@ -37,6 +39,7 @@ const APP_ID: &str = "demo";
 const PHONE_NUMBER: &str = "15550001000";
 const PHONE_NUMBER_ID: &str = "100000000000001";
 const WABA_ID: &str = "200000000000001";
+const META_APP_ID: &str = "300000000000001";
 const TOKEN: &str = "EAADEMO0000000000000000000000000";
 /// What the demo's wallet begins with: $10.
 const FIRST_TOP_UP: Micros = Micros(10_000_000);
@@ -71,16 +74,29 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> 
         listen: free_now(args.simulator_listen).await?,
         record: Record::File(args.data.join("simulator").join("requests.jsonl")),
         seed_templates: turnpike_simulator::demo_templates(),
+        numbers: vec![Number { id: PHONE_NUMBER_ID.to_owned(), waba_id: WABA_ID.to_owned() }],
         unscripted_window: if args.strict_window { Window::Closed } else { Window::Open },
         ..Default::default()
     };
     config.settings.graph_url = format!("http://{}", simulator.listen);
+    config.settings.meta_apps = vec![meta_app()];
+    config.settings.delivery = config.settings.delivery.allowing_loopback();
     let running = wire::start(&config, Some(simulator)).await?;
     let (app, keys) = furnish(&running.engine, &args.data).await?;
     announce(args, &running, &app, &keys)?;
     until_told_to_stop().await?;
     running.stop().await;
     Ok(())
+}
+
+/// The demo's app at Meta: made anew at every start, since both sides live in this process.
+fn meta_app() -> MetaApp {
+    let word = |length: usize| {
+        let mut bytes = vec![0; length];
+        SystemEntropy.fill(&mut bytes);
+        Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    MetaApp { id: META_APP_ID.to_owned(), secrets: vec![word(16)], verify_token: word(16), customer: false }
 }
 
 /// The address that the simulator will take. Its URL must be known before the engine starts, so a
@@ -234,6 +250,9 @@ Try next:
   what the wallet says      turnpike wallet statement --data {data}
   the proof of the ledger   turnpike ledger verify --data {data}
   a template                turnpike send --data {data} --to 905321234567 --template shipping_update --language en_US --param ORD-7 --param 'in transit' --param 'December 3'
+  hear what happens to it   turnpike webhook set --url http://127.0.0.1:3000/hook --data {data}
+                            or  turnpike listen --data {data}
+  answer as the user        turnpike sim reply --from 905321234567 --text 'Thanks!' --data {data}
   a repeat that sends once  add  -H 'Idempotency-Key: order-7'  and send twice
 
 Ctrl-C stops it. A second start keeps data and keys; --fresh starts over.

@@ -17,6 +17,7 @@ pub(crate) mod quarantine;
 pub(crate) mod rates;
 pub(crate) mod send;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod template;
 pub(crate) mod user;
 pub(crate) mod wallet;

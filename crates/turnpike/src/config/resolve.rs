@@ -6,10 +6,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use turnpike_domain::money::Micros;
+use turnpike_domain::webhook::address::Network;
+use turnpike_domain::webhook::{PlainHttp, Schedule, UrlRules};
+use turnpike_engine::delivery::DeliverySettings;
 use turnpike_engine::net::{NetConfig, Timeouts};
 use turnpike_engine::secret::Secret;
 use turnpike_engine::settings::{MetaApp, Retention, Settings};
-use turnpike_web::server::{Network, ServerLimits};
+use turnpike_web::server::ServerLimits;
 
 use super::overlay::{Given, Overlay};
 use super::problem::Problems;
@@ -31,7 +34,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
         listen: read.parse("listen", "an address and port such as 127.0.0.1:8080 or [::]:443", SocketAddr::from(([127, 0, 0, 1], 8080))),
         tls: read.tls(),
         behind_proxy: read.flag("behind_proxy"),
-        trusted_proxies: read.networks(),
+        trusted_proxies: read.list("trusted_proxies"),
         workers: read.optional_count("workers", 1, 1_024),
         master_key: read.master_key(&data),
         settings: read.settings(&data),
@@ -79,7 +82,50 @@ impl Reader<'_> {
                 event_days: self.days("retention.events_days", 1),
                 status_days: self.days("retention.statuses_days", 1),
             },
+            delivery: self.delivery(),
         }
+    }
+
+    /// How events are delivered.
+    fn delivery(&mut self) -> DeliverySettings {
+        let networks: Vec<Network> = self.list("webhooks.allowed_networks");
+        let plain_http = if self.flag("webhooks.allow_http") { PlainHttp::ToAllowedNetworks } else { PlainHttp::Never };
+        let listen = self.text("listen").parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+        DeliverySettings {
+            urls: UrlRules {
+                plain_http,
+                any_port: self.flag("webhooks.any_port"),
+                local_names: !networks.is_empty(),
+                networks: networks.into_iter().collect(),
+            },
+            own_addresses: listen.into_iter().collect(),
+            schedule: self.schedule(),
+            connect_within: self.duration("webhooks.connect_timeout"),
+            answer_within: self.duration("webhooks.timeout"),
+            in_flight_max: self.count("webhooks.in_flight", 1, 10_000),
+            tenant_in_flight_max: self.count("webhooks.in_flight_per_organization", 1, 10_000),
+            endpoint_in_flight_max: self.count("webhooks.in_flight_per_endpoint", 1, 1_000),
+            extra_roots_pem: self.certificates("webhooks.ca_file"),
+            ..DeliverySettings::default()
+        }
+    }
+
+    /// The waits between attempts. After a timeout or a 429 a receiver gets at least a minute, or twelve
+    /// times the first wait where that is shorter.
+    fn schedule(&mut self) -> Schedule {
+        let mut waits = Vec::new();
+        for text in self.text("webhooks.schedule").split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            match parse_duration(text) {
+                Ok(wait) if wait >= Duration::from_millis(1) => waits.push(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+                Ok(_) => self.refuse_key("webhooks.schedule", "must not hold a wait of nothing"),
+                Err(problem) => self.refuse_key("webhooks.schedule", &problem),
+            }
+        }
+        let floor_ms = waits.first().map_or(0, |first| first.saturating_mul(12)).min(60_000);
+        Schedule::new(&waits, floor_ms).unwrap_or_else(|problem| {
+            self.refuse_key("webhooks.schedule", problem);
+            Schedule::default()
+        })
     }
 
     /// Where customers reach us: as configured, or where we listen.
@@ -121,7 +167,7 @@ impl Reader<'_> {
                 retry_max: self.duration("graph.retry_max"),
             },
             connections_per_host_max: self.count("graph.connections", 1, 100_000),
-            extra_roots_pem: self.extra_roots(),
+            extra_roots_pem: self.certificates("graph.ca_file"),
             http2: self.flag("graph.http2"),
         }
     }
@@ -154,16 +200,17 @@ impl Reader<'_> {
         }
     }
 
-    fn networks(&mut self) -> Vec<Network> {
-        let Some(given) = self.overlay.get("trusted_proxies") else { return Vec::new() };
-        let mut networks = Vec::new();
+    /// The items of a list; one that cannot be read is a problem.
+    fn list<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &'static str) -> Vec<T> {
+        let Some(given) = self.overlay.get(key) else { return Vec::new() };
+        let mut items = Vec::new();
         for text in given.text.split(',').map(str::trim).filter(|text| !text.is_empty()) {
             match text.parse() {
-                Ok(network) => networks.push(network),
-                Err(problem) => drop(self.refuse::<()>(given, format!("`trusted_proxies`: {problem}"))),
+                Ok(item) => items.push(item),
+                Err(problem) => drop(self.refuse::<()>(given, format!("`{key}`: {problem}"))),
             }
         }
-        networks
+        items
     }
 
     fn master_key(&mut self, data: &std::path::Path) -> MasterKeyPlace {
@@ -216,12 +263,12 @@ impl Reader<'_> {
         apps
     }
 
-    fn extra_roots(&mut self) -> Vec<Vec<u8>> {
-        let Some(given) = self.overlay.get("graph.ca_file") else { return Vec::new() };
+    fn certificates(&mut self, key: &'static str) -> Vec<Vec<u8>> {
+        let Some(given) = self.overlay.get(key) else { return Vec::new() };
         let path = PathBuf::from(&given.text);
         match tls::certificates(&path).and_then(|_| Ok(std::fs::read(&path)?)) {
             Ok(pem) => vec![pem],
-            Err(error) => self.refuse(given, format!("`graph.ca_file`: {error:#}")).unwrap_or_default(),
+            Err(error) => self.refuse(given, format!("`{key}`: {error:#}")).unwrap_or_default(),
         }
     }
 

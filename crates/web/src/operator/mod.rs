@@ -10,10 +10,12 @@ mod keys;
 mod messages;
 mod money;
 mod organizations;
+mod quarantine;
 mod rates;
 mod system;
 mod templates;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -93,6 +95,8 @@ impl Operator {
             .route("/organizations/{org}/wallet/top-up", post(money::top_up))
             .route("/organizations/{org}/wallet/adjust", post(money::adjust))
             .route("/organizations/{org}/wallet/statement", get(money::statement))
+            .route("/organizations/{org}/wallet/alert", post(money::alert))
+            .route("/organizations/{org}/erase", post(users::erase))
             .route("/applications", get(applications::list).post(applications::create))
             .route("/applications/{app}", get(applications::show).patch(applications::change))
             .route("/applications/{app}/connect", post(applications::connect))
@@ -101,6 +105,16 @@ impl Operator {
             .route("/applications/{app}/api-keys", get(keys::list).post(keys::create))
             .route("/applications/{app}/templates", get(templates::list))
             .route("/applications/{app}/templates/sync", post(templates::sync))
+            .route("/applications/{app}/webhooks", get(webhooks::list))
+            .route("/applications/{app}/webhooks/{name}", get(webhooks::show).post(webhooks::set).delete(webhooks::delete))
+            .route("/applications/{app}/webhooks/{name}/rotate", post(webhooks::rotate))
+            .route("/applications/{app}/webhooks/{name}/test", post(webhooks::test))
+            .route("/applications/{app}/webhooks/{name}/enable", post(webhooks::enable))
+            .route("/applications/{app}/webhooks/{name}/disable", post(webhooks::disable))
+            .route("/applications/{app}/webhooks/{name}/replay", post(webhooks::replay_range))
+            .route("/applications/{app}/deliveries", get(webhooks::deliveries))
+            .route("/applications/{app}/deliveries/{event}", get(webhooks::delivery))
+            .route("/applications/{app}/deliveries/{event}/replay", post(webhooks::replay))
             .route("/applications/{app}/users/show", post(users::show))
             .route("/applications/{app}/users/note", post(users::note))
             .route("/api-keys/{id}", delete(keys::revoke))
@@ -113,6 +127,8 @@ impl Operator {
             .route("/messages/resolve", post(messages::resolve))
             .route("/messages/refund", post(messages::refund))
             .route("/messages/{*id}", get(messages::show))
+            .route("/quarantine", get(quarantine::list))
+            .route("/quarantine/{id}/replay", post(quarantine::replay))
             .route("/doctor", get(system::doctor))
             .route("/backup", post(system::backup))
             .fallback(answer::no_such_route)

@@ -67,8 +67,32 @@ pub(super) struct StatementPage {
     limit: Option<u32>,
 }
 
+/// When to tell of a low balance; `null` tells no more.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Alert {
+    below: Option<Micros>,
+    #[serde(default)]
+    sandbox: bool,
+}
+
 fn mode_of(sandbox: bool) -> Mode {
     if sandbox { Mode::Sandbox } else { Mode::Live }
+}
+
+pub(super) async fn alert(
+    State(operator): State<Operator>,
+    actor: Actor,
+    Path(org): Path<String>,
+    Body(alert): Body<Alert>,
+) -> Result<Data<Alert>, Fault> {
+    let organization = operator.organization(&org)?;
+    if alert.below.is_some_and(Micros::is_negative) {
+        return Err(ControlFault::field("below", "must not be negative").into());
+    }
+    operator.engine.store().set_wallet_alert(organization.key, mode_of(alert.sandbox), alert.below).await?;
+    tracing::info!(actor = actor.name(), organization.id = %organization.id, "set the alert of a wallet");
+    Ok(Data(alert))
 }
 
 pub(super) async fn show(

@@ -86,6 +86,19 @@ fn view(known: UserStanding, now: UnixMs) -> UserView {
     }
 }
 
+/// Erases what is kept of a user in the whole organization.
+pub(super) async fn erase(
+    State(operator): State<Operator>,
+    actor: Actor,
+    Path(org): Path<String>,
+    Body(which): Body<WhichUser>,
+) -> Result<Data<serde_json::Value>, Fault> {
+    let organization = operator.organization(&org)?;
+    let erased = operator.engine.erase_user(&organization, recipient(&which.user)?).await?;
+    tracing::info!(actor = actor.name(), organization.id = %organization.id, erased, "erased a user");
+    Ok(Data(serde_json::json!({"erased": erased})))
+}
+
 /// Digits or BSUID, as a send would name him.
 fn recipient(text: &str) -> Result<&str, ControlFault> {
     let text = text.trim_start_matches('+');

@@ -1,0 +1,243 @@
+//! `turnpike sim`: play the other side of a simulated WhatsApp, the users and Meta.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, Subcommand};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::context::{Context, text};
+use super::org::put;
+use crate::client::SimulatorClient;
+use crate::config;
+use crate::failure::Failure;
+
+/// Play the users and Meta on a simulated WhatsApp.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Works on the simulator inside `turnpike demo` or `turnpike serve` on --data DIR, or on any
+`turnpike simulator` by --simulator URL.
+
+Examples:
+  turnpike sim reply --from 905321234567 --text \"Where is my order?\"
+  turnpike sim tap --from 905321234567 --title \"Before noon\"
+  turnpike sim status wamid.HBgM… --status failed --code 131026
+  turnpike sim clock --advance 24h")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Another simulator, such as http://127.0.0.1:8090
+    #[arg(long, global = true, value_name = "URL")]
+    simulator: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A user writes
+    Reply {
+        /// The user: digits, or a user id
+        #[arg(long, value_name = "USER")]
+        from: String,
+        /// What the user writes
+        #[arg(long, required_unless_present = "body")]
+        text: Option<String>,
+        /// A message of another type: a file with its JSON, such as {"image":{"caption":"Look"}}
+        #[arg(long, value_name = "FILE", conflicts_with = "text")]
+        body: Option<PathBuf>,
+        /// In answer to this message: its wamid
+        #[arg(long, value_name = "WAMID")]
+        context: Option<String>,
+        /// To this number: its phone number id
+        #[arg(long, value_name = "ID")]
+        number: Option<String>,
+    },
+    /// A user taps on a button, or chooses a row, of a message that was sent
+    Tap {
+        /// The user: his newest message with something to tap is meant
+        #[arg(long, value_name = "USER", required_unless_present = "message")]
+        from: Option<String>,
+        /// Another message: its wamid
+        #[arg(long, value_name = "WAMID")]
+        message: Option<String>,
+        /// Title or id of the button or row [default: the first]
+        #[arg(long, visible_alias = "id", value_name = "TITLE")]
+        title: Option<String>,
+        /// A flow is filled in: a file with the JSON of its answers
+        #[arg(long, value_name = "FILE", conflicts_with = "title")]
+        flow: Option<PathBuf>,
+    },
+    /// Meta reports a status of a message
+    Status {
+        /// The message's wamid
+        message: String,
+        /// sent, delivered, read, played or failed
+        #[arg(long)]
+        status: String,
+        /// Meta's error code, of a failure
+        #[arg(long)]
+        code: Option<u32>,
+        /// So many times
+        #[arg(long, value_name = "NUMBER")]
+        times: Option<u32>,
+    },
+    /// A user stops or resumes marketing
+    Preference {
+        /// The user: digits, or a user id
+        #[arg(long, value_name = "USER")]
+        from: String,
+        /// stop or resume
+        value: String,
+    },
+    /// Meta changes a template
+    Template {
+        /// Its name
+        name: String,
+        /// Its language
+        #[arg(long)]
+        language: Option<String>,
+        /// APPROVED, REJECTED, PAUSED, DISABLED …
+        #[arg(long)]
+        status: Option<String>,
+        /// Its new category
+        #[arg(long)]
+        category: Option<String>,
+        /// Its new quality
+        #[arg(long)]
+        quality: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Meta reports any other change: a file with {"field": …, "value": …}
+    Event {
+        /// The file
+        file: PathBuf,
+    },
+    /// Say what becomes of messages that will be sent: a file with a rule
+    Script {
+        /// The file; `turnpike simulator --help` and its documentation tell of rules
+        #[arg(required_unless_present = "clear")]
+        file: Option<PathBuf>,
+        /// Forget all rules
+        #[arg(long, conflicts_with = "file")]
+        clear: bool,
+    },
+    /// Show or turn the simulated clock
+    Clock {
+        /// Let time pass so many times faster
+        #[arg(long, value_name = "FACTOR")]
+        speed: Option<f64>,
+        /// Let this much pass at once, such as 24h
+        #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
+        advance: Option<std::time::Duration>,
+    },
+    /// Show whom Meta tells, and what they answered
+    Webhooks,
+}
+
+/// Does it.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let folder = config::data_folder(context.data.as_deref(), None, &context.environment)
+        .map_err(|problems| Failure::Usage(problems.to_string()))?;
+    let simulator = SimulatorClient::find(args.simulator.as_deref(), &folder)?;
+    let post = |path: &str, body: &Value| simulator.ask(Method::POST, path, Some(body));
+    let answer = match &args.command {
+        Command::Reply { from, text, body, context, number } => {
+            let mut message = match body {
+                Some(file) => read(file)?,
+                None => json!({}),
+            };
+            put(&mut message, "from", Some(from.as_str()));
+            put(&mut message, "text", text.as_deref());
+            put(&mut message, "context", context.as_deref());
+            put(&mut message, "phone_number_id", number.as_deref());
+            post("reply", &message)?
+        }
+        Command::Tap { from, message, title, flow } => {
+            let mut tap = json!({});
+            put(&mut tap, "from", from.as_deref());
+            put(&mut tap, "message_id", message.as_deref());
+            put(&mut tap, "flow", flow.as_deref().map(read).transpose()?);
+            tap_on(&simulator, tap, title.as_deref())?
+        }
+        Command::Status { message, status, code, times } => {
+            let mut body = json!({"message_id": message, "status": status});
+            put(&mut body, "code", *code);
+            put(&mut body, "times", *times);
+            post("status", &body)?
+        }
+        Command::Preference { from, value } => post("preference", &json!({"from": from, "value": value}))?,
+        Command::Template { name, language, status, category, quality, reason } => {
+            let mut body = json!({"name": name});
+            put(&mut body, "language", language.as_deref());
+            put(&mut body, "status", status.as_deref());
+            put(&mut body, "category", category.as_deref());
+            put(&mut body, "quality", quality.as_deref());
+            put(&mut body, "reason", reason.as_deref());
+            post("template", &body)?
+        }
+        Command::Event { file } => post("event", &read(file)?)?,
+        Command::Script { file: Some(file), .. } => script(&simulator, &read(file)?)?,
+        Command::Script { file: None, .. } => {
+            simulator.ask(Method::DELETE, "script", None)?;
+            simulator.ask(Method::DELETE, "plan", None)?
+        }
+        Command::Clock { speed, advance } => {
+            if let Some(speed) = speed {
+                post("clock", &json!({"speed": speed}))?;
+            }
+            if let Some(advance) = advance {
+                post("clock/advance", &json!({"seconds": advance.as_secs()}))?;
+            }
+            simulator.ask(Method::GET, "clock", None)?
+        }
+        Command::Webhooks => simulator.ask(Method::GET, "webhooks", None)?,
+    };
+    say(context, &args.command, &answer);
+    Ok(())
+}
+
+/// A title may be a button's or a row's: buttons come first.
+fn tap_on(simulator: &SimulatorClient, tap: Value, title: Option<&str>) -> Result<Value, Failure> {
+    let Some(title) = title else { return simulator.ask(Method::POST, "tap", Some(&tap)) };
+    let on = |what: &str| {
+        let mut tap = tap.clone();
+        put(&mut tap, what, Some(title));
+        simulator.ask(Method::POST, "tap", Some(&tap))
+    };
+    match on("button") {
+        Err(Failure::Refused(_)) => on("row"),
+        done => done,
+    }
+}
+
+/// A rule for what a message's statuses will be has a `plan` or `statuses`; any other is for its answer.
+fn script(simulator: &SimulatorClient, rule: &Value) -> Result<Value, Failure> {
+    let first = rule.as_array().and_then(|rules| rules.first()).unwrap_or(rule);
+    let path = if first.get("behaviour").is_some() { "script" } else { "plan" };
+    simulator.ask(Method::POST, path, Some(rule))
+}
+
+fn read(file: &Path) -> Result<Value, Failure> {
+    let place = file.display();
+    let text = std::fs::read(file).map_err(|problem| Failure::Usage(format!("{place} cannot be read: {problem}")))?;
+    serde_json::from_slice(&text).map_err(|problem| Failure::Usage(format!("{place} holds no JSON: {problem}")))
+}
+
+fn say(context: &Context, command: &Command, answer: &Value) {
+    if context.out.json || matches!(command, Command::Clock { .. } | Command::Webhooks) {
+        return context.out.data(answer);
+    }
+    match command {
+        Command::Script { .. } => context.out.line("The simulator goes by it from now on."),
+        _ => {
+            let told = answer["told"].as_u64().unwrap_or(0);
+            let id = text(&answer["id"]);
+            let what = if id.is_empty() { "It happened".to_owned() } else { format!("It happened as {id}") };
+            context.out.line(format!("{what}."));
+            if told == 0 {
+                context.out.hint("Nobody was told: no webhook is subscribed for that number. See: turnpike sim webhooks");
+            }
+        }
+    }
+}
