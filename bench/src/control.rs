@@ -12,11 +12,32 @@ use serde_json::Value;
 /// # Errors
 /// Whatever is no success, with the gateway's own words.
 pub(crate) fn post(socket: &Path, path: &str, body: &Value) -> anyhow::Result<Value> {
-    let body = body.to_string();
+    Ok(ask("POST", socket, path, &body.to_string())?["data"].take())
+}
+
+/// Reads from `/api/v1/operator` and gives back `data`.
+///
+/// # Errors
+/// As [`post`].
+pub(crate) fn get(socket: &Path, path: &str) -> anyhow::Result<Value> {
+    Ok(get_page(socket, path)?.0)
+}
+
+/// Reads a page: `data`, and where the next begins.
+///
+/// # Errors
+/// As [`post`].
+pub(crate) fn get_page(socket: &Path, path: &str) -> anyhow::Result<(Value, Option<String>)> {
+    let mut answer = ask("GET", socket, path, "")?;
+    let next = answer["pagingMetadata"]["nextCursor"].as_str().map(str::to_owned);
+    Ok((answer["data"].take(), next))
+}
+
+fn ask(method: &str, socket: &Path, path: &str, body: &str) -> anyhow::Result<Value> {
     let mut stream = UnixStream::connect(socket).with_context(|| format!("connecting to {}", socket.display()))?;
     write!(
         stream,
-        "POST /api/v1/operator{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} /api/v1/operator{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )?;
     let mut answer = Vec::new();
@@ -28,8 +49,7 @@ pub(crate) fn post(socket: &Path, path: &str, body: &Value) -> anyhow::Result<Va
     let chunked = head.headers.iter().any(|header| header.name.eq_ignore_ascii_case("transfer-encoding"));
     let body = if chunked { unchunked(&answer[length..])? } else { answer[length..].to_vec() };
     ensure!((200..300).contains(&status), "{path} was answered {status}: {}", String::from_utf8_lossy(&body));
-    let mut value: Value = serde_json::from_slice(&body).with_context(|| format!("reading the answer of {path}"))?;
-    Ok(value["data"].take())
+    serde_json::from_slice(&body).with_context(|| format!("reading the answer of {path}"))
 }
 
 fn unchunked(mut rest: &[u8]) -> anyhow::Result<Vec<u8>> {

@@ -19,6 +19,7 @@ mod rounds;
 mod scenarios;
 mod stats;
 mod upstream;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,6 +38,15 @@ struct Cli {
     /// Only the side by side, in less than a minute once built
     #[arg(long)]
     quick: bool,
+    /// Only webhooks: intake and delivery
+    #[arg(long, conflicts_with = "quick")]
+    webhooks: bool,
+    /// Only two hundred endpoints of which half are broken, and a quiet customer beside a backlog
+    #[arg(long, conflicts_with_all = ["quick", "webhooks"])]
+    chaos: bool,
+    /// Events of the chaos
+    #[arg(long, value_name = "NUMBER", default_value_t = 200_000)]
+    events: usize,
     /// End with one line of JSON
     #[arg(long)]
     json: bool,
@@ -59,6 +69,22 @@ enum Part {
     /// The load generator
     #[command(hide = true)]
     Load(Load),
+    /// Meta's side of webhooks
+    #[command(hide = true)]
+    Meta(webhooks::meta::Meta),
+    /// A customer's endpoint
+    #[command(hide = true)]
+    Endpoint {
+        /// Where to listen
+        #[arg(long)]
+        address: SocketAddr,
+    },
+    /// A client that posts events and does nothing else
+    #[command(hide = true)]
+    Bare(webhooks::bare::Bare),
+    /// Meta and two hundred endpoints in one
+    #[command(hide = true)]
+    ChaosSides(webhooks::chaos::Sides),
     /// The minimal upstream
     #[command(hide = true)]
     Upstream {
@@ -96,6 +122,10 @@ fn main() -> ExitCode {
 fn run(typed: &Cli) -> anyhow::Result<()> {
     match &typed.part {
         Some(Part::Load(load)) => return load.run(),
+        Some(Part::Meta(meta)) => return meta.run(),
+        Some(Part::Endpoint { address }) => return webhooks::endpoint::run(*address),
+        Some(Part::Bare(bare)) => return bare.run(),
+        Some(Part::ChaosSides(sides)) => return sides.run(),
         Some(Part::Upstream { address }) => return upstream::run(*address),
         None => {}
     }
@@ -105,7 +135,12 @@ fn run(typed: &Cli) -> anyhow::Result<()> {
         Some(file) => file.canonicalize().with_context(|| format!("finding {}", file.display()))?,
         None => gateway::build()?,
     };
-    if typed.quick { quick(typed, gateway) } else { full(typed, gateway) }
+    match typed {
+        Cli { quick: true, .. } => quick(typed, gateway),
+        Cli { webhooks: true, .. } => only_webhooks(typed, gateway),
+        Cli { chaos: true, .. } => only_chaos(typed, gateway),
+        _ => full(typed, gateway),
+    }
 }
 
 fn quick(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
@@ -126,6 +161,26 @@ fn quick(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn only_webhooks(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
+    let house = House::open(gateway, typed.connections, RETRIES, typed.json)?;
+    let figures = house.webhooks()?;
+    eprint!("{}", figures.to_markdown());
+    if typed.json {
+        println!("{}", serde_json::to_string(&figures)?);
+    }
+    Ok(())
+}
+
+fn only_chaos(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
+    let house = House::open(gateway, typed.connections, RETRIES, typed.json)?;
+    let report = house.chaos(typed.events)?;
+    eprint!("{}", report.to_markdown());
+    if typed.json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    Ok(())
+}
+
 fn full(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
     let version = said(Command::new(&gateway).arg("--version"))?;
     let house = House::open(gateway, typed.connections, RETRIES, false)?;
@@ -133,6 +188,8 @@ fn full(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
     let demo_ms = house.demo_ready_ms(DEMO_STARTS)?;
     let keys = house.growth_with_keys(GROWTH_ROUNDS, SLICE_SECONDS)?;
     let messages = house.growth_with_messages(GROWTH_ROUNDS, SLICE_SECONDS)?;
+    let webhooks = house.webhooks()?;
+    let chaos = house.chaos(typed.events)?;
     let results = Results {
         connections: typed.connections,
         date: said(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?,
@@ -144,6 +201,8 @@ fn full(typed: &Cli, gateway: PathBuf) -> anyhow::Result<()> {
         keys,
         messages,
         demo_ms,
+        webhooks,
+        chaos,
         foreign: house.bench.foreign.borrow().clone(),
         disturbed: house.bench.disturbed.get(),
         both,

@@ -21,6 +21,8 @@ pub(crate) struct Results {
     pub(crate) keys: (f64, f64),
     pub(crate) messages: f64,
     pub(crate) demo_ms: f64,
+    pub(crate) webhooks: crate::webhooks::Figures,
+    pub(crate) chaos: crate::webhooks::chaos::Report,
     /// Foreign shares of all slices, and how many stayed disturbed.
     pub(crate) foreign: Vec<f64>,
     pub(crate) disturbed: u32,
@@ -85,7 +87,8 @@ impl Results {
             number(self.idle_mib),
             number(self.loaded_mib),
             number(self.keys.1)
-        )
+        )?;
+        write!(out, "\n{}\n{}", self.webhooks.to_markdown(), self.chaos.to_markdown())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::load::scatter;
 use crate::process::{LOAD_CPU, Process, free_address, listens};
 use crate::rounds::{Bench, Kind, Subject, rotated};
 use crate::stats::median;
-use crate::{machine, nginx};
+use crate::{machine, nginx, webhooks};
 
 /// Keys of the gateway beside nginx: as many as nginx's table has.
 const USUAL_KEYS: usize = nginx::KEYS;
@@ -164,6 +164,18 @@ impl House {
             milliseconds.push(took.as_secs_f64() * 1_000.0);
         }
         Ok(median(milliseconds))
+    }
+
+    /// Intake and delivery.
+    pub(crate) fn webhooks(&self) -> anyhow::Result<webhooks::Figures> {
+        self.say("webhooks");
+        webhooks::measure(&self.gateway, &self.part("webhooks"), &|words| self.say(&format!("  {words}")))
+    }
+
+    /// Broken endpoints beside healthy ones, a backlog beside a quiet customer.
+    pub(crate) fn chaos(&self, events: usize) -> anyhow::Result<webhooks::chaos::Report> {
+        self.say(&format!("chaos: {events} events to two hundred endpoints"));
+        webhooks::chaos::measure(&self.gateway, &self.part("chaos"), events)
     }
 
     fn compared(&self, base: &Subject, of: &Subject, rounds: usize, seconds: f64) -> anyhow::Result<f64> {

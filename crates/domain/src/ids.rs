@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::send::Category;
 use crate::time::UnixMs;
 
 macro_rules! row_key {
@@ -72,6 +73,7 @@ pub fn uuid_v7(at: UnixMs, random: [u8; 10]) -> Uuid {
 #[derive(Clone)]
 pub struct MessageCipher {
     id_key: [u8; 32],
+    event_key: [u8; 32],
     token_key: [u8; 32],
 }
 
@@ -92,6 +94,7 @@ impl MessageCipher {
     pub fn new(secret: &[u8; 32]) -> MessageCipher {
         MessageCipher {
             id_key: blake3::derive_key("turnpike message id v1", secret),
+            event_key: blake3::derive_key("turnpike event id v1", secret),
             token_key: blake3::derive_key("turnpike attempt token v1", secret),
         }
     }
@@ -108,34 +111,38 @@ impl MessageCipher {
     /// The public id of the message `key`, admitted `at`.
     #[must_use]
     pub fn message_id(&self, at: UnixMs, key: MessageKey) -> MessageId {
-        let hidden = encipher(&self.id_key, key.0.unsigned_abs());
-        // The 12 bits beside the time come from the cipher text too, so that the id is a function
-        // of time and key alone.
-        let rand_a = blake3::keyed_hash(&self.id_key, &hidden.to_le_bytes()).as_bytes()[0..2].to_vec();
-        let mut random = [0u8; 10];
-        random[..2].copy_from_slice(&rand_a);
-        random[2..].copy_from_slice(&hidden.to_be_bytes());
-        MessageId(uuid_v7(at, random))
+        MessageId(public_id(&self.id_key, at, key.0))
     }
 
     /// The key that a public id claims to name. The row's own id decides whether it is true.
     #[must_use]
     pub fn open_message_id(&self, id: MessageId) -> Option<MessageKey> {
-        if id.0.get_version_num() != 7 {
-            return None;
-        }
-        let bytes = id.0.as_bytes();
-        let low = u64::from_be_bytes(bytes[8..16].try_into().ok()?) & ((1 << (2 * HALF_BITS)) - 1);
-        i64::try_from(decipher(&self.id_key, low)).ok().map(MessageKey)
+        open_public_id(&self.id_key, id.0).map(MessageKey)
+    }
+
+    /// The public id of the event with the store's number `key`, recorded `at`; [`webhook_id`] is
+    /// its text towards customers.
+    #[must_use]
+    pub fn event_id(&self, at: UnixMs, key: i64) -> Uuid {
+        public_id(&self.event_key, at, key)
+    }
+
+    /// The number that an event's id claims to name. The row decides whether it is true.
+    #[must_use]
+    pub fn open_event_id(&self, id: Uuid) -> Option<i64> {
+        open_public_id(&self.event_key, id)
     }
 
     /// The text that stands in `biz_opaque_callback_data`: it names message and attempt, and other
-    /// apps of the WABA that read it learn nothing.
+    /// apps of the WABA that read it learn nothing that a message does not tell anyway.
+    ///
+    /// # Panics
+    /// Where the attempt's number is past [`ATTEMPT_MAX`]: nobody sends a message sixteen times.
     #[must_use]
-    pub fn attempt_token(&self, key: MessageKey, attempt: u8, salt: &[u8; 12]) -> String {
+    pub fn attempt_token(&self, key: MessageKey, attempt: Attempt, salt: &[u8; 12]) -> String {
         let mut bytes = [0u8; 21];
         bytes[..8].copy_from_slice(&encipher(&self.token_key, key.0.unsigned_abs()).to_be_bytes());
-        bytes[8] = attempt;
+        bytes[8] = attempt.to_byte();
         bytes[9..].copy_from_slice(salt);
         let mut token = String::with_capacity(TOKEN_PREFIX.len() + 28);
         token.push_str(TOKEN_PREFIX);
@@ -154,7 +161,9 @@ impl MessageCipher {
         }
         Some(AttemptToken {
             key: MessageKey(i64::try_from(decipher(&self.token_key, hidden)).ok()?),
-            attempt: bytes[8],
+            attempt: bytes[8] & ATTEMPT_MAX,
+            category: Category::from_number(i64::from(bytes[8] >> 4 & 7)),
+            has_callback_data: bytes[8] & CALLBACK_DATA_BIT != 0,
             salt: bytes[9..].try_into().ok()?,
         })
     }
@@ -163,6 +172,29 @@ impl MessageCipher {
 /// What every attempt token begins with; its number is the format's version.
 const TOKEN_PREFIX: &str = "tp1.";
 
+/// Most attempts of one message: the number has four bits of its byte.
+pub const ATTEMPT_MAX: u8 = 15;
+const CALLBACK_DATA_BIT: u8 = 0x80;
+
+/// One attempt to send a message, as its token tells of it, so that a status can be handled without
+/// a look at the message's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which attempt, from 1 to [`ATTEMPT_MAX`].
+    pub number: u8,
+    /// The category that the hold assumed.
+    pub category: Category,
+    /// Whether the caller gave callback data of its own, to be restored in every status.
+    pub has_callback_data: bool,
+}
+
+impl Attempt {
+    fn to_byte(self) -> u8 {
+        assert!((1..=ATTEMPT_MAX).contains(&self.number), "attempt {} of a message", self.number);
+        self.number | self.category.number() << 4 | if self.has_callback_data { CALLBACK_DATA_BIT } else { 0 }
+    }
+}
+
 /// An attempt token, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptToken {
@@ -170,8 +202,56 @@ pub struct AttemptToken {
     pub key: MessageKey,
     /// Which attempt of it, from 1.
     pub attempt: u8,
+    /// The category that the hold assumed; `None` where the token was not made by this version.
+    pub category: Option<Category>,
+    /// Whether the caller gave callback data of its own.
+    pub has_callback_data: bool,
     /// The 12 random bytes that the message's row keeps.
     pub salt: [u8; 12],
+}
+
+/// What a webhook's id begins with (Standard Webhooks).
+const WEBHOOK_ID_PREFIX: &str = "msg_";
+
+/// The `webhook-id` of an event: `msg_` and its UUID without dashes. The same on every attempt and
+/// replay; a receiver dedupes by it.
+#[must_use]
+pub fn webhook_id(event: Uuid) -> String {
+    let mut text = String::with_capacity(WEBHOOK_ID_PREFIX.len() + 32);
+    text.push_str(WEBHOOK_ID_PREFIX);
+    text.push_str(event.simple().encode_lower(&mut Uuid::encode_buffer()));
+    text
+}
+
+/// The event that a `webhook-id` names, or the same id written as a UUID.
+#[must_use]
+pub fn parse_webhook_id(text: &str) -> Option<Uuid> {
+    match text.strip_prefix(WEBHOOK_ID_PREFIX) {
+        Some(simple) if simple.len() == 32 => Uuid::try_parse(simple).ok(),
+        Some(_) => None,
+        None if text.len() == 36 => Uuid::try_parse(text).ok(),
+        None => None,
+    }
+}
+
+/// A UUID v7 whose random part is the enciphered number.
+fn public_id(secret: &[u8; 32], at: UnixMs, number: i64) -> Uuid {
+    let hidden = encipher(secret, number.unsigned_abs());
+    // The 12 bits beside the time come from the cipher text too, so that the id is a function of
+    // time and number alone.
+    let beside = blake3::keyed_hash(secret, &hidden.to_le_bytes());
+    let mut random = [0u8; 10];
+    random[..2].copy_from_slice(&beside.as_bytes()[..2]);
+    random[2..].copy_from_slice(&hidden.to_be_bytes());
+    uuid_v7(at, random)
+}
+
+fn open_public_id(secret: &[u8; 32], id: Uuid) -> Option<i64> {
+    if id.get_version_num() != 7 {
+        return None;
+    }
+    let low = u64::from_be_bytes(id.as_bytes()[8..16].try_into().ok()?) & ((1 << (2 * HALF_BITS)) - 1);
+    i64::try_from(decipher(secret, low)).ok()
 }
 
 fn round(secret: &[u8; 32], number: u8, half: u64) -> u64 {
@@ -238,10 +318,36 @@ mod tests {
         }
 
         #[test]
-        fn a_token_opens_to_what_it_was_made_of(key in 0i64..(1 << 62), attempt: u8, salt: [u8; 12]) {
-            let token = cipher().attempt_token(MessageKey(key), attempt, &salt);
+        fn an_events_id_opens_to_its_number_and_is_no_messages(key in 0i64..(1 << 62), at in 0i64..(1 << 47)) {
+            let id = cipher().event_id(UnixMs(at), key);
+            prop_assert_eq!(id.get_version_num(), 7);
+            prop_assert_eq!(cipher().open_event_id(id), Some(key));
+            prop_assert_ne!(id, cipher().message_id(UnixMs(at), MessageKey(key)).0);
+            let text = webhook_id(id);
+            prop_assert!(text.len() == 36 && text.starts_with("msg_"), "{}", text);
+            prop_assert_eq!(parse_webhook_id(&text), Some(id));
+            prop_assert_eq!(parse_webhook_id(&id.to_string()), Some(id));
+        }
+
+        #[test]
+        fn a_token_opens_to_what_it_was_made_of(
+            key in 0i64..(1 << 62),
+            number in 1..=ATTEMPT_MAX,
+            category in proptest::sample::select(Category::ALL),
+            has_callback_data: bool,
+            salt: [u8; 12],
+        ) {
+            let token = cipher().attempt_token(MessageKey(key), Attempt { number, category, has_callback_data }, &salt);
             prop_assert!(token.len() <= 40);
-            prop_assert_eq!(cipher().open_attempt_token(&token), Some(AttemptToken { key: MessageKey(key), attempt, salt }));
+            let opened = AttemptToken { key: MessageKey(key), attempt: number, category: Some(category), has_callback_data, salt };
+            prop_assert_eq!(cipher().open_attempt_token(&token), Some(opened));
+        }
+    }
+
+    #[test]
+    fn what_is_no_webhook_id_names_no_event() {
+        for text in ["", "msg_", "msg_00", "00000000000070008000000000000000", "msg_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", "evt_1"] {
+            assert_eq!(parse_webhook_id(text), None, "{text}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The two legs of a message's money, and what each event does to them (contract §6).
 //!
 //! A leg is held once and resolved once: captured or released. After that only two corrections
-//! exist, each at most once: a refund of what was captured, a late capture of what was released.
+//! exist, each at most once: a late capture, of what was released or of what a capture fell short of
+//! once Meta named a dearer category; and a refund of all that was taken.
 //! The store keeps the facts and enforces "once" by primary key; this module says what follows
 //! from what, so that the store, the statement and the tests' model agree.
 
@@ -45,8 +46,9 @@ pub enum Movement {
     Capture = 2,
     /// Given back.
     Release = 3,
-    /// Taken after it had been given back, on proof of the send. The only movement that may push
-    /// available below zero.
+    /// Taken after it had been given back, on proof of the send; or taken on top of a capture, for a
+    /// dearer category. Its amount is what is taken now. The only movement that may push available
+    /// below zero.
     LateCapture = 4,
     /// A captured leg returned by an operator, with a reason.
     Refund = 5,
@@ -78,7 +80,7 @@ pub enum LegState {
     Captured(Micros),
     /// Given back whole.
     Released(Micros),
-    /// Taken late, after a release.
+    /// Taken late: after a release, or in part after a capture; this much in all.
     LateCaptured(Micros),
     /// Taken, then returned.
     Refunded(Micros),
@@ -110,6 +112,14 @@ impl LegState {
             (LegState::Held(held), Movement::Capture) => Err(NotMoved::ExceedsHold { held }),
             (LegState::Held(held), Movement::Release) => Ok(LegState::Released(held)),
             (LegState::Released(_), Movement::LateCapture) => Ok(LegState::LateCaptured(amount)),
+            // The difference to a dearer category that Meta names after the capture (contract §6).
+            (LegState::Captured(captured), Movement::LateCapture) if amount > Micros::ZERO => {
+                captured.checked_add(amount).map(LegState::LateCaptured).ok_or(NotMoved::Already(self))
+            }
+            // Meta named a dearer category than was held: the difference comes on top.
+            (LegState::Captured(captured), Movement::LateCapture) => {
+                captured.checked_add(amount).map(LegState::LateCaptured).ok_or(NotMoved::Impossible(self))
+            }
             (LegState::Captured(captured) | LegState::LateCaptured(captured), Movement::Refund) => Ok(LegState::Refunded(captured)),
             (LegState::None, _) => Err(NotMoved::Impossible(self)),
             (LegState::Held(_), Movement::Hold | Movement::LateCapture | Movement::Refund) => Err(NotMoved::Impossible(self)),
@@ -258,7 +268,20 @@ mod tests {
     }
 
     #[test]
-    fn a_late_capture_follows_only_a_release() {
+    fn a_late_capture_takes_the_rest_of_a_dearer_category_once() {
+        let captured = LegState::Held(TEN).apply(Movement::Capture, TEN).expect("capture of a hold");
+        let late = captured.apply(Movement::LateCapture, Micros(5)).expect("the difference");
+        assert_eq!((late, late.taken()), (LegState::LateCaptured(Micros(15)), Micros(15)));
+        assert_eq!(late.apply(Movement::LateCapture, Micros(5)), Err(NotMoved::Already(late)));
+        assert_eq!(late.apply(Movement::Refund, TEN), Ok(LegState::Refunded(Micros(15))));
+        for nothing in [Micros::ZERO, Micros(-1)] {
+            assert_eq!(captured.apply(Movement::LateCapture, nothing), Err(NotMoved::Already(captured)));
+        }
+        assert_eq!(captured.apply(Movement::LateCapture, Micros(i64::MAX)), Err(NotMoved::Already(captured)));
+    }
+
+    #[test]
+    fn a_late_capture_never_takes_a_hold() {
         let released = LegState::Held(TEN).apply(Movement::Release, TEN).expect("release of a hold");
         assert_eq!(released.apply(Movement::LateCapture, TEN), Ok(LegState::LateCaptured(TEN)));
         assert_eq!(LegState::Held(TEN).apply(Movement::LateCapture, TEN), Err(NotMoved::Impossible(LegState::Held(TEN))));

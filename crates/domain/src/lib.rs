@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod ids;
+mod json;
 pub mod ledger;
 pub mod market;
 pub mod message;
@@ -15,3 +16,5 @@ pub mod refusal;
 pub mod send;
 pub mod template;
 pub mod time;
+pub mod webhook;
+mod words;

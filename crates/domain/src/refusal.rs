@@ -233,6 +233,8 @@ pub enum Refusal {
     },
     /// REQ_005 with 404: no such route, or no such object.
     NotFound,
+    /// REQ_005 with 404: a file that Meta had and keeps no longer.
+    FileExpired,
     /// REQ_005 with 405.
     MethodNotAllowed {
         /// The methods that the route knows, `GET, POST`.
@@ -281,6 +283,12 @@ pub enum Refusal {
         /// When to try again, in milliseconds.
         retry_after_ms: u64,
     },
+    /// WH_001: Meta's handshake with another verify token, or none of its handshakes.
+    WrongVerifyToken,
+    /// WH_002: a webhook without a signature.
+    NoSignature,
+    /// WH_003: a webhook whose signature is not that of its bytes.
+    WrongSignature,
     /// SYS_001: a bug before anything could have left.
     Bug,
 }

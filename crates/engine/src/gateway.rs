@@ -45,6 +45,8 @@ pub struct Engine {
     pub(crate) rates: RateBook,
     pub(crate) templates: TemplateBook,
     pub(crate) graph: GraphClient,
+    pub(crate) media: crate::media::Lanes,
+    pub(crate) feeds: crate::feed::Feeds,
     /// What the engine counts.
     pub metrics: Metrics,
     pub(crate) tasks: TaskTracker,
@@ -57,6 +59,7 @@ pub struct Engine {
     /// Held from reading the store to replacing the directory: else a slower reader would put an
     /// older directory over a newer one, and a suspended application would go on sending.
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
+    pub(crate) intake: crate::intake::State,
 }
 
 /// When each paused number was last probed, so that one send in a while learns whether it is lifted.
@@ -109,13 +112,17 @@ impl Engine {
         for (key, fault) in &loaded.unreadable {
             tracing::error!(key.id = %key, fault = %fault, "an API key's stored policy cannot be read; the key answers AUTH_005");
         }
+        let metrics = Metrics::default();
         let engine = Arc::new(Engine {
+            intake: crate::intake::State::new(&settings, &metrics),
             cipher: vault.message_cipher(),
             graph: GraphClient::new(transport),
             limits: Limits::new(LimitsConfig::default()),
             directory: Directory::default(),
             templates: TemplateBook::default(),
-            metrics: Metrics::default(),
+            media: crate::media::Lanes::default(),
+            feeds: crate::feed::Feeds::default(),
+            metrics,
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             epoch: Instant::now(),
@@ -131,6 +138,10 @@ impl Engine {
             vault,
             keys,
             rates,
+        });
+        engine.metrics.register(|registry| {
+            engine.media.register(registry);
+            engine.feeds.register(registry);
         });
         engine.templates.load(engine.store.templates().await?);
         engine.reload_directory().await?;
@@ -349,6 +360,8 @@ impl Engine {
                 engine.limits.tend(engine.tick(), engine.clock.now());
             }
         });
+        self.run_sweeper();
+        self.run_notices();
     }
 
     /// What is due now and then: expired keys, forgotten days. It may be cut short: forgetting goes

@@ -23,6 +23,8 @@ pub struct Settings {
     pub reply_within: Duration,
     /// How much an empty play wallet is refilled with.
     pub sandbox_refill: Micros,
+    /// Where files lie on their way to Meta, at most a few at a time.
+    pub spool_folder: std::path::PathBuf,
     /// A paused number lets one send through this often, to learn whether Meta lifted the bar.
     pub pause_probe_every: Duration,
     /// A copy of a template read within this is trusted to refuse (contract §3.2).
@@ -30,6 +32,14 @@ pub struct Settings {
     /// Within this a send without a key that equals an unknown one is taken for its repeat
     /// (contract §3.5).
     pub likely_repeat: Duration,
+    /// Where customers reach us, `https://gateway.example.org`: the addresses of received media
+    /// begin with it.
+    pub public_url: String,
+    /// A webhook of Meta's that is not durable within this is answered 503, so that Meta sends it
+    /// again (contract §8).
+    pub intake_within: Duration,
+    /// How long what Meta reported is kept.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -42,10 +52,31 @@ impl Default for Settings {
             answer_wait: Duration::from_secs(20),
             reply_within: Duration::from_secs(25),
             sandbox_refill: Micros(100_000_000),
+            spool_folder: std::env::temp_dir(),
             pause_probe_every: Duration::from_secs(60),
             template_trust: Duration::from_secs(30),
             likely_repeat: Duration::from_secs(600),
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            intake_within: Duration::from_millis(900),
+            retention: Retention::default(),
         }
+    }
+}
+
+/// How many days what Meta reported is kept (contract §10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Webhooks as they came; 0 keeps none.
+    pub raw_days: u16,
+    /// Events, their bodies and their deliveries, dead letters among them.
+    pub event_days: u16,
+    /// Statuses of messages.
+    pub status_days: u16,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { raw_days: 7, event_days: 30, status_days: 90 }
     }
 }
 
@@ -67,4 +98,7 @@ pub struct MetaApp {
     pub secrets: Vec<Secret>,
     /// What Meta must present when it asks for the handshake.
     pub verify_token: Secret,
+    /// A customer's own app: its signature counts only for applications that name it as theirs, and
+    /// never moves a fee that Meta bills the operator (contract §8).
+    pub customer: bool,
 }

@@ -15,6 +15,8 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode};
 use turnpike_domain::refusal::{NotSentCause, UnknownCause};
 
+use crate::media::{Transfer, Transferred};
+
 /// Carries requests to Meta.
 pub trait Transport: Send + Sync {
     /// Sends `request` once and waits for the whole answer, at most until the transport's hard cap
@@ -24,6 +26,17 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// [`TransportError`] where there is no whole answer; it says whether a byte may have left.
     fn send<'a>(&'a self, request: GraphRequest) -> BoxFuture<'a, Result<GraphResponse, TransportError>>;
+
+    /// Carries a file, in either direction, on a connection of its own, and gives the answer as soon as
+    /// its head is there; the answer's body comes as fast as it is read. A transport that cannot says
+    /// that nothing was sent.
+    ///
+    /// # Errors
+    /// [`TransportError`], as for [`Transport::send`].
+    fn transfer<'a>(&'a self, transfer: Transfer) -> BoxFuture<'a, Result<Transferred, TransportError>> {
+        drop(transfer);
+        Box::pin(async { Err(TransportError::not_sent(NotSentCause::Connect, "this transport carries no files")) })
+    }
 }
 
 /// Whom a request goes to: parsed once, shared by every request to it. Pools and breakers go by

@@ -185,11 +185,15 @@ pub enum Purpose {
     Content,
     /// The answer that a message got.
     Answer,
+    /// An event's delivery, the bytes that an endpoint gets.
+    Event,
+    /// A webhook of Meta's as it came, or the part of it that is in quarantine.
+    Webhook,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 3] = [Purpose::Token, Purpose::Content, Purpose::Answer];
+    pub const ALL: [Purpose; 5] = [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook];
 
     /// Unique, and never changed: stored rows were sealed under it.
     fn context(self) -> &'static str {
@@ -197,6 +201,8 @@ impl Purpose {
             Purpose::Token => "turnpike seal application token v1",
             Purpose::Content => "turnpike seal message content v1",
             Purpose::Answer => "turnpike seal message answer v1",
+            Purpose::Event => "turnpike seal event v1",
+            Purpose::Webhook => "turnpike seal webhook v1",
         }
     }
 }
@@ -216,6 +222,7 @@ pub struct Vault {
     fingerprint: Hasher16,
     wamid: Hasher16,
     recipient: Hasher16,
+    event: Hasher16,
 }
 
 impl Vault {
@@ -230,6 +237,7 @@ impl Vault {
             fingerprint: Hasher16(master.derive("turnpike request fingerprint v1")),
             wamid: Hasher16(master.derive("turnpike wamid hash v1")),
             recipient: Hasher16(master.derive("turnpike recipient hash v1")),
+            event: Hasher16(master.derive("turnpike event identity hash v1")),
         }
     }
 
@@ -267,6 +275,12 @@ impl Vault {
     #[must_use]
     pub fn recipient(&self) -> &Hasher16 {
         &self.recipient
+    }
+
+    /// Hashes what makes an event the same when Meta repeats it.
+    #[must_use]
+    pub fn event(&self) -> &Hasher16 {
+        &self.event
     }
 
     /// Seals `plaintext` for one purpose and organization. `row` is bound in, not kept: whatever
@@ -459,7 +473,7 @@ mod tests {
         let master = MasterKey::from_bytes([7; 32]);
         let vault = Vault::new(&master);
         let mut keys: Vec<[u8; 32]> =
-            [&vault.idempotency, &vault.fingerprint, &vault.wamid, &vault.recipient].map(|hasher| *hasher.0).to_vec();
+            [&vault.idempotency, &vault.fingerprint, &vault.wamid, &vault.recipient, &vault.event].map(|hasher| *hasher.0).to_vec();
         keys.extend(vault.sealing.iter().map(|key| **key));
         keys.extend([*vault.pepper, *vault.message_secret, *master.0]);
         assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
@@ -530,7 +544,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(moved, 18 * 17);
+        assert_eq!(moved, places.len() * (places.len() - 1));
     }
 
     #[test]

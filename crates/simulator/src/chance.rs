@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 pub(crate) struct Chance {
     seed: [u8; 32],
     wamids: AtomicU64,
+    inbound: AtomicU64,
     requests: AtomicU64,
     throws: AtomicU64,
 }
@@ -31,7 +32,7 @@ impl Chance {
             Some(seed) => bytes[..8].copy_from_slice(&seed.to_be_bytes()),
             None => SystemRandom::new().fill(&mut bytes).map_err(|_| NoEntropy)?,
         }
-        Ok(Chance { seed: bytes, wamids: AtomicU64::new(issued), requests: AtomicU64::new(issued), throws: AtomicU64::new(0) })
+        Ok(Chance { seed: bytes, wamids: AtomicU64::new(issued), inbound: AtomicU64::new(issued), requests: AtomicU64::new(issued), throws: AtomicU64::new(0) })
     }
 
     /// Nine bytes: the 18 hex digits inside a business wamid.
@@ -40,6 +41,27 @@ impl Chance {
         let mut id = [0; 9];
         id.copy_from_slice(&drawn[..9]);
         id
+    }
+
+    /// Nine bytes: the last 18 hex digits inside a user's wamid, a media id, a challenge.
+    pub(crate) fn inbound_id(&self) -> [u8; 9] {
+        let drawn = self.draw("inbound", self.inbound.fetch_add(1, Ordering::Relaxed));
+        let mut id = [0; 9];
+        id.copy_from_slice(&drawn[..9]);
+        id
+    }
+
+    /// Up to 16 digits that do not repeat.
+    pub(crate) fn digits(&self) -> u64 {
+        let drawn = self.inbound_id();
+        let mut high = [0; 8];
+        high.copy_from_slice(&drawn[..8]);
+        1_000_000_000_000_000 + u64::from_be_bytes(high) % 9_000_000_000_000_000
+    }
+
+    /// A key for what only we verify, such as links to media.
+    pub(crate) fn key(&self, label: &str) -> [u8; 32] {
+        self.draw(label, 0)
     }
 
     /// 32 bytes for the trace headers of one answer.

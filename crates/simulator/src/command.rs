@@ -159,7 +159,7 @@ pub fn config(args: Args) -> Result<Config, CommandError> {
         unscripted_window: if args.strict_window { Window::Closed } else { Window::Open },
         latency: Duration::from_millis(args.latency_ms),
         seed: args.seed,
-        events: None,
+        ..Config::default()
     })
 }
 

@@ -7,7 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::graph::templates::TemplateSeed;
+use crate::numbers::{DEFAULT_WABA, Number};
 use crate::phones::Events;
+use crate::plan::{StatusRule, Timing};
+use crate::users::User;
+use crate::webhooks::Subscription;
+
+/// Updates in one POST at most: a busy number's batches stay small enough to read.
+const BATCH_DEFAULT: usize = 10;
+
+/// How long a callback may take to answer.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything that can be set. `Config::default()` is a plain-HTTP simulator on
 /// a free port that forgets its record when it ends.
@@ -40,8 +50,30 @@ pub struct Config {
     pub latency: Duration,
     /// Makes wamids, trace ids and dice throws repeatable.
     pub seed: Option<u64>,
-    /// Who is told of accepted messages; the seam on which delivery statuses hang.
+    /// Who is told of accepted messages in this process, beside the webhooks.
     pub events: Option<Arc<dyn Events>>,
+    /// Who is told of statuses, messages and changes by webhook, from the start.
+    /// Their handshake is tried for a minute, since they may start later.
+    pub subscriptions: Vec<Subscription>,
+    /// How many times as fast as real time simulated time runs: 60 is a minute a
+    /// second. All statuses, windows, expiries and repeats go by simulated time.
+    pub speed: f64,
+    /// When the usual statuses of a message come.
+    pub timing: Timing,
+    /// Which messages get other statuses than the usual ones.
+    pub plans: Vec<StatusRule>,
+    /// Users of whom more is known than their number.
+    pub users: Vec<User>,
+    /// Which account each number belongs to.
+    pub numbers: Vec<Number>,
+    /// The account of all other numbers.
+    pub waba_id: String,
+    /// Updates in one POST at most, 1 to 1,000. What is due at once shares a POST.
+    pub batch_max: usize,
+    /// How long (in real time) a callback may take to answer.
+    pub webhook_timeout: Duration,
+    /// Leaves `biz_opaque_callback_data` out of `failed` statuses.
+    pub omit_callback_data_on_failed: bool,
 }
 
 impl Default for Config {
@@ -60,6 +92,16 @@ impl Default for Config {
             latency: Duration::ZERO,
             seed: None,
             events: None,
+            subscriptions: Vec::new(),
+            speed: 1.0,
+            timing: Timing::default(),
+            plans: Vec::new(),
+            users: Vec::new(),
+            numbers: Vec::new(),
+            waba_id: DEFAULT_WABA.to_owned(),
+            batch_max: BATCH_DEFAULT,
+            webhook_timeout: WEBHOOK_TIMEOUT,
+            omit_callback_data_on_failed: false,
         }
     }
 }
@@ -79,6 +121,9 @@ impl fmt::Debug for Config {
             .field("unscripted_window", &self.unscripted_window)
             .field("latency", &self.latency)
             .field("seed", &self.seed)
+            .field("subscriptions", &self.subscriptions)
+            .field("speed", &self.speed)
+            .field("timing", &self.timing)
             .finish_non_exhaustive()
     }
 }

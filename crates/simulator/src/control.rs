@@ -11,17 +11,61 @@
 //! | `DELETE /_sim/script`, `/_sim/script/{id}` | takes all rules back, or one |
 //! | `GET /_sim/behaviours` | the named behaviours and their recipients |
 //!
+//! What the other side does; each answers what was made to happen
+//! (`{"id", "phone_number_id", "told"}`, where `told` counts subscriptions):
+//!
+//! | call | what it does |
+//! | --- | --- |
+//! | `POST /_sim/reply` | a user writes: [`Reply`] |
+//! | `POST /_sim/tap` | a user taps on a message that was sent to them: [`Tap`] |
+//! | `POST /_sim/status` | a status out of turn: [`StatusNow`] |
+//! | `POST /_sim/template` | a template changes: [`TemplateChange`] |
+//! | `POST /_sim/preference` | a user wants marketing no more, or again: [`Preference`] |
+//! | `POST /_sim/event` | any change, as it stands: [`RawEvent`] |
+//! | `POST /_sim/users`, `GET` | declares a user ([`User`]), or an array of them |
+//! | `POST /_sim/numbers` | says which account a number belongs to: [`Number`] |
+//! | `POST /_sim/plan`, `GET`, `DELETE`, `DELETE /_sim/plan/{id}` | rules for statuses: [`StatusRule`], an array of them, or `{"rules": […]}` |
+//! | `GET /_sim/plans` | the named plans and their recipients |
+//! | `POST /_sim/webhooks` | subscribes ([`Subscription`]) and makes the handshake |
+//! | `GET /_sim/webhooks` | subscriptions, what they are owed, and what they answered lately |
+//! | `DELETE /_sim/webhooks`, `/_sim/webhooks/{id}` | unsubscribes all, or one |
+//! | `GET /_sim/clock`, `POST` | simulated time; `{"speed": 60}` |
+//! | `POST /_sim/clock/advance` | `{"seconds": 3600}`; answers once all that became due had its attempt |
+//! | `POST /_sim/settle` | answers once all that is due had its attempt |
+//!
 //! None of them is recorded, and no rule strikes them.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, magic};
+use crate::inbound::{self, Happened, Preference, Reply};
+use crate::numbers::Number;
+use crate::plan::{self, StatusRule};
+use crate::playing::{self, RawEvent, TemplateChange};
 use crate::script::Rule;
+use crate::tap::{self, Tap};
+use crate::users::User;
 
 /// Requests shown when no limit is asked for.
 const REQUESTS_DEFAULT: usize = 100;
+
+/// `POST /_sim/clock`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Speed {
+    speed: f64,
+}
+
+/// `POST /_sim/clock/advance`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: f64,
+}
 
 /// One rule, or several.
 #[derive(Deserialize)]
@@ -53,7 +97,62 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
             if removed { json_answer(200, &json!({"success": true})) } else { refusal(404, "no rule of this id is set") }
         }
         ("GET", "/behaviours") => json_answer(200, &behaviours()),
-        (_, "/health" | "/requests" | "/script" | "/behaviours") => refusal(405, "this route has no such method"),
+        ("POST", "/reply") => happened(read::<Value>(body).and_then(Reply::from_json).and_then(|reply| inbound::reply(world, reply))),
+        ("POST", "/tap") => happened(read(body).and_then(|tap: Tap| tap::tap(world, &tap))),
+        ("POST", "/status") => happened(read(body).and_then(|status| playing::status_now(world, status))),
+        ("POST", "/template") => happened(read(body).and_then(|change: TemplateChange| playing::template(world, &change))),
+        ("POST", "/preference") => happened(read(body).and_then(|preference: Preference| inbound::prefer(world, &preference))),
+        ("POST", "/event") => happened(read(body).map(|event: RawEvent| playing::raw(world, event))),
+        ("POST", "/users") => define_users(world, body),
+        ("GET", "/users") => json_answer(200, &json!({"users": world.users.all()})),
+        ("POST", "/numbers") => done(read(body).and_then(|number: Number| world.numbers.define(number))),
+        ("POST", "/plan") => set_plans(world, body),
+        ("GET", "/plan") => json_answer(200, &json!({"rules": world.plans.rules()})),
+        ("DELETE", "/plan") => {
+            world.plans.clear();
+            json_answer(200, &json!({"success": true}))
+        }
+        ("DELETE", path) if path.starts_with("/plan/") => {
+            let removed = path.strip_prefix("/plan/").and_then(|id| id.parse().ok()).is_some_and(|id| world.plans.remove(id));
+            if removed { json_answer(200, &json!({"success": true})) } else { refusal(404, "no rule of this id is set") }
+        }
+        ("GET", "/plans") => json_answer(200, &json!(plan::all_named())),
+        ("POST", "/webhooks") => match read(body) {
+            Ok(subscription) => match playing::subscribe(world, subscription).await {
+                Ok(report) => json_answer(201, &json!(report)),
+                Err(problem) => refusal(400, &problem),
+            },
+            Err(problem) => refusal(400, &problem),
+        },
+        ("GET", "/webhooks") => {
+            let (waiting, refused) = world.webhooks.schedule.counts();
+            json_answer(200, &json!({"webhooks": world.webhooks.reports(), "scheduled": waiting, "unscheduled": refused}))
+        }
+        ("DELETE", "/webhooks") => json_answer(200, &json!({"removed": world.webhooks.remove(|_, _| true)})),
+        ("DELETE", path) if path.starts_with("/webhooks/") => {
+            let id: Option<u64> = path.strip_prefix("/webhooks/").and_then(|id| id.parse().ok());
+            let removed = world.webhooks.remove(|known, _| Some(known) == id);
+            if removed > 0 { json_answer(200, &json!({"success": true})) } else { refusal(404, "no subscription of this id") }
+        }
+        ("GET", "/clock") => json_answer(200, &json!(playing::clock_report(world))),
+        ("POST", "/clock") => match read(body).and_then(|wanted: Speed| playing::set_speed(world, wanted.speed)) {
+            Ok(()) => json_answer(200, &json!(playing::clock_report(world))),
+            Err(problem) => refusal(400, &problem),
+        },
+        ("POST", "/clock/advance") => match read(body).and_then(|wanted: Advance| playing::advance(world, wanted.seconds)) {
+            Ok(()) => {
+                let settled = playing::settle(world).await;
+                let clock = playing::clock_report(world);
+                json_answer(200, &json!({"now": clock::rfc3339(clock.now), "speed": clock.speed, "settled": settled}))
+            }
+            Err(problem) => refusal(400, &problem),
+        },
+        ("POST", "/settle") => json_answer(200, &json!({"settled": playing::settle(world).await})),
+        (
+            _,
+            "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/tap" | "/status" | "/template" | "/preference" | "/event"
+            | "/users" | "/numbers" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
+        ) => refusal(405, "this route has no such method"),
         _ => refusal(404, "no such route; see `turnpike simulator --help`"),
     }
 }
@@ -102,6 +201,58 @@ fn set_rules(world: &World, body: &[u8]) -> Answer {
     }
 }
 
+fn set_plans(world: &World, body: &[u8]) -> Answer {
+    let rules = match serde_json::from_slice::<Rules>(body) {
+        Ok(Rules::Many(rules) | Rules::Named { rules }) => rules,
+        Ok(Rules::One(rule)) => vec![rule],
+        Err(error) => return refusal(400, &format!("the body must be JSON: {error}")),
+    };
+    let parsed: Result<Vec<StatusRule>, String> = rules
+        .into_iter()
+        .enumerate()
+        .map(|(n, rule)| serde_path_to_error::deserialize(rule).map_err(|error| format!("rules[{n}].{error}")))
+        .collect();
+    match parsed.and_then(|rules| world.plans.add(rules)) {
+        Ok(ids) => json_answer(201, &json!({"ids": ids})),
+        Err(problem) => refusal(400, &problem),
+    }
+}
+
+fn define_users(world: &World, body: &[u8]) -> Answer {
+    let users: Result<Vec<User>, String> = match read(body) {
+        Ok(Value::Array(users)) => users.into_iter().map(|user| serde_path_to_error::deserialize(user).map_err(|error| error.to_string())).collect(),
+        Ok(user) => serde_path_to_error::deserialize(user).map(|user| vec![user]).map_err(|error| error.to_string()),
+        Err(problem) => Err(problem),
+    };
+    match users.and_then(|users| users.into_iter().try_for_each(|user| world.users.define(user).map(|_| ()))) {
+        Ok(()) => json_answer(201, &json!({"success": true})),
+        Err(problem) => refusal(400, &problem),
+    }
+}
+
+/// The body as what a route takes; the sentence names the member that does not fit.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        if path == "." { format!("the body: {}", error.inner()) } else { format!("{path}: {}", error.inner()) }
+    })
+}
+
+fn happened(outcome: Result<Happened, String>) -> Answer {
+    match outcome {
+        Ok(happened) => json_answer(200, &json!(happened)),
+        Err(problem) => refusal(400, &problem),
+    }
+}
+
+fn done(outcome: Result<(), String>) -> Answer {
+    match outcome {
+        Ok(()) => json_answer(200, &json!({"success": true})),
+        Err(problem) => refusal(400, &problem),
+    }
+}
+
 fn behaviours() -> Value {
     Behaviour::all_named()
         .iter()
@@ -128,5 +279,5 @@ fn json_answer(status: u16, value: &Value) -> Answer {
 
 fn framed(status: u16, body: Vec<u8>) -> Answer {
     let headers = vec![("content-type", "application/json; charset=UTF-8".to_owned()), ("cache-control", "no-store".to_owned())];
-    Answer { status, headers, body, wamid: None }
+    Answer { status, headers, body, wamid: None, held: Vec::new() }
 }

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::chance::Chance;
-use crate::clock;
+use crate::clock::{self, SimulatedClock};
 use crate::config::Config;
 use crate::control;
 use crate::faults::{Behaviour, Stage, magic};
@@ -18,10 +20,19 @@ use crate::graph::auth::Door;
 use crate::graph::limits::Limits;
 use crate::graph::request::{Body, GraphRequest, split_path};
 use crate::graph::templates::Templates;
+use crate::media::Media;
+use crate::numbers::Numbers;
 use crate::phones::{Events, Phones};
+use crate::plan::{Plans, Timing};
 use crate::record::{self, Recorder};
 use crate::script::{Facts, Script, Strike};
+use crate::sent::SentMessages;
 use crate::server::StartError;
+use crate::users::Users;
+use crate::webhooks::{BATCH_MAX, Posting, Webhooks};
+
+/// How long an answer waits at most for a status that is to overtake it.
+const OVERTAKING_MAX: Duration = Duration::from_secs(10);
 
 /// A request's head as both versions of HTTP give it.
 pub(crate) struct Head {
@@ -57,7 +68,7 @@ impl Head {
 }
 
 /// An answer, ready to be framed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Without `Content-Length`, which is the framing's business.
@@ -65,6 +76,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// The message id in it, where there is one.
     pub(crate) wamid: Option<String>,
+    /// What it waits for before it goes out.
+    pub(crate) held: Vec<oneshot::Receiver<()>>,
 }
 
 /// What to send, and how.
@@ -83,6 +96,18 @@ pub(crate) struct World {
     pub(crate) phones: Phones,
     pub(crate) limits: Option<Limits>,
     pub(crate) events: Option<Arc<dyn Events>>,
+    /// The time on Meta's side.
+    pub(crate) clock: Arc<SimulatedClock>,
+    pub(crate) webhooks: Arc<Webhooks>,
+    pub(crate) plans: Plans,
+    pub(crate) timing: Timing,
+    pub(crate) users: Users,
+    pub(crate) numbers: Numbers,
+    pub(crate) sent: SentMessages,
+    pub(crate) media: Media,
+    pub(crate) omit_callback_data_on_failed: bool,
+    /// Where we are reached, for links to ourselves in webhooks.
+    pub(crate) base_url: String,
     /// `http` or `https`, for links to ourselves.
     pub(crate) scheme: &'static str,
     latency: Duration,
@@ -91,11 +116,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(config: &Config) -> Result<World, StartError> {
+    pub(crate) fn new(config: &Config, base_url: String) -> Result<World, StartError> {
         let record = Recorder::open(&config.record).map_err(StartError::Record)?;
         let issued = record.count() as u64;
+        let users = Users::default();
+        for (n, user) in config.users.iter().enumerate() {
+            users.define(user.clone()).map_err(|problem| StartError::Config(format!("users[{n}].{problem}")))?;
+        }
+        let plans = Plans::default();
+        plans.add(config.plans.clone()).map_err(|problem| StartError::Config(format!("plans: {problem}")))?;
+        let clock = Arc::new(SimulatedClock::new(config.speed));
+        let posting = Posting { batch_max: config.batch_max.clamp(1, BATCH_MAX), timeout: config.webhook_timeout };
+        let chance = Chance::new(config.seed, issued).map_err(StartError::Entropy)?;
+        let media = Media::new(&chance.key("media"));
         Ok(World {
-            chance: Chance::new(config.seed, issued).map_err(StartError::Entropy)?,
+            chance,
             record,
             script: Script::default(),
             door: Door::new(config.tokens.clone(), config.app_secret.as_deref(), config.sandbox_secret.clone()),
@@ -103,6 +138,16 @@ impl World {
             phones: Phones::new(config.unscripted_window),
             limits: config.rate_limits.then(Limits::default),
             events: config.events.clone(),
+            webhooks: Arc::new(Webhooks::new(Arc::clone(&clock), posting)),
+            clock,
+            plans,
+            timing: config.timing,
+            users,
+            numbers: Numbers::new(&config.waba_id, &config.numbers),
+            sent: SentMessages::default(),
+            media,
+            omit_callback_data_on_failed: config.omit_callback_data_on_failed,
+            base_url,
             scheme: if config.tls.is_some() { "https" } else { "http" },
             latency: config.latency,
             last_wamids: Mutex::new(HashMap::new()),
@@ -149,10 +194,8 @@ impl World {
         };
         let answer = match &behaviour {
             Behaviour::GraphError { .. } | Behaviour::Reply { .. } => {
-                if accept {
-                    graph::answer(self, request.as_ref(), graph::Taking::Takes);
-                }
-                graph::scripted(self, request.as_ref(), &behaviour)
+                let held = if accept { graph::answer(self, request.as_ref(), graph::Taking::Takes).held } else { Vec::new() };
+                Answer { held, ..graph::scripted(self, request.as_ref(), &behaviour) }
             }
             _ => {
                 let taking = if accept { graph::Taking::Takes } else { graph::Taking::OnlyAnswers };
@@ -160,6 +203,10 @@ impl World {
             }
         };
         let mut answer = with_wamid(answer, previous);
+        for overtaking in answer.held.drain(..) {
+            // An error says that nobody is left who would tell; neither way is there more to wait for.
+            let _ = tokio::time::timeout(OVERTAKING_MAX, overtaking).await;
+        }
         match behaviour {
             Behaviour::CutJson => answer.body.truncate(answer.body.len() / 2),
             Behaviour::Flood { mib } => {

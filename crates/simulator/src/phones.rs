@@ -4,8 +4,8 @@
 //! later by webhook (131047). So the window never decides an answer here; it is
 //! told, with every accepted message, to [`Events`], from where statuses go out.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,27 +45,42 @@ pub struct Accepted {
     pub window_open: bool,
 }
 
-/// When each user last wrote to each number.
+/// How long an answer to somebody who came by an advertisement may take to open a
+/// free entry point, and how long that stays open.
+const ENTRY_ANSWER: SignedDuration = SignedDuration::from_hours(24);
+const ENTRY_OPEN: SignedDuration = SignedDuration::from_hours(72);
+
+/// What each user did with each number. Users go by one key, however addressed.
 pub(crate) struct Phones {
     unscripted: Window,
-    wrote: Mutex<HashMap<(String, String), Timestamp>>,
+    inner: Mutex<Doings>,
+}
+
+#[derive(Default)]
+struct Doings {
+    wrote: HashMap<(String, String), Timestamp>,
+    /// When they came by an advertisement.
+    entered: HashMap<(String, String), Timestamp>,
+    /// Until when nothing is charged.
+    free_until: HashMap<(String, String), Timestamp>,
+    /// Who wants no marketing.
+    stopped: HashSet<(String, String)>,
 }
 
 impl Phones {
     pub(crate) fn new(unscripted: Window) -> Phones {
-        Phones { unscripted, wrote: Mutex::new(HashMap::new()) }
+        Phones { unscripted, inner: Mutex::new(Doings::default()) }
     }
 
     /// A user wrote (or called, or tapped a button) at `at`.
     pub(crate) fn wrote(&self, phone_number_id: &str, user: &str, at: Timestamp) {
-        let mut wrote = self.wrote.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        wrote.insert((phone_number_id.to_owned(), user.to_owned()), at);
+        self.lock().wrote.insert(pair(phone_number_id, user), at);
     }
 
     /// Whether free-form messages to the user are delivered at `at`.
     pub(crate) fn window_open(&self, phone_number_id: &str, user: &str, at: Timestamp) -> bool {
-        let wrote = self.wrote.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let last = if wrote.is_empty() { None } else { wrote.get(&(phone_number_id.to_owned(), user.to_owned())).copied() };
+        let doings = self.lock();
+        let last = if doings.wrote.is_empty() { None } else { doings.wrote.get(&pair(phone_number_id, user)).copied() };
         let last = match (last, self.unscripted) {
             (Some(last), _) => last,
             (None, Window::Open) => at - UNSCRIPTED_WROTE_AGO,
@@ -73,6 +88,55 @@ impl Phones {
         };
         at.duration_since(last) < WINDOW
     }
+
+    /// A user wrote from an advertisement.
+    pub(crate) fn entered(&self, phone_number_id: &str, user: &str, at: Timestamp) {
+        self.lock().entered.insert(pair(phone_number_id, user), at);
+    }
+
+    /// The business wrote; gives until when that is free, where it is.
+    pub(crate) fn answered(&self, phone_number_id: &str, user: &str, at: Timestamp) -> Option<Timestamp> {
+        let mut doings = self.lock();
+        if doings.entered.is_empty() && doings.free_until.is_empty() {
+            return None;
+        }
+        let pair = pair(phone_number_id, user);
+        if let Some(until) = doings.free_until.get(&pair).filter(|until| at < **until) {
+            return Some(*until);
+        }
+        let entered = doings.entered.remove(&pair)?;
+        if at.duration_since(entered) > ENTRY_ANSWER {
+            return None;
+        }
+        let until = at + ENTRY_OPEN;
+        doings.free_until.insert(pair, until);
+        Some(until)
+    }
+
+    /// A user wants marketing no more, or again.
+    pub(crate) fn wants_marketing(&self, phone_number_id: &str, user: &str, wants: bool) {
+        let pair = pair(phone_number_id, user);
+        let mut doings = self.lock();
+        if wants {
+            doings.stopped.remove(&pair);
+        } else {
+            doings.stopped.insert(pair);
+        }
+    }
+
+    /// Whether the user wants no marketing of this number.
+    pub(crate) fn has_stopped(&self, phone_number_id: &str, user: &str) -> bool {
+        let doings = self.lock();
+        !doings.stopped.is_empty() && doings.stopped.contains(&pair(phone_number_id, user))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Doings> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pair(phone_number_id: &str, user: &str) -> (String, String) {
+    (phone_number_id.to_owned(), user.to_owned())
 }
 
 #[cfg(test)]
@@ -95,5 +159,20 @@ mod tests {
     fn an_unscripted_user_has_written_a_minute_ago_where_windows_are_open() {
         let at = Timestamp::from_second(1_790_000_000).expect("a date of this century");
         assert!(Phones::new(Window::Open).window_open("1", "2", at));
+    }
+
+    #[test]
+    fn an_answer_within_a_day_to_one_who_came_by_an_advertisement_is_free_for_three() {
+        let at = Timestamp::from_second(1_790_000_000).expect("a date of this century");
+        let phones = Phones::new(Window::Open);
+        assert_eq!(phones.answered("1", "2", at), None);
+        phones.entered("1", "2", at);
+        let answered = at + SignedDuration::from_hours(20);
+        let until = answered + SignedDuration::from_hours(72);
+        assert_eq!(phones.answered("1", "2", answered), Some(until));
+        assert_eq!(phones.answered("1", "2", until - SignedDuration::from_secs(1)), Some(until));
+        assert_eq!(phones.answered("1", "2", until), None);
+        phones.entered("1", "3", at);
+        assert_eq!(phones.answered("1", "3", at + SignedDuration::from_hours(25)), None);
     }
 }

@@ -20,6 +20,19 @@ pub(crate) fn outbound(user: &str, id: [u8; 9]) -> String {
     format!("wamid.{}", STANDARD.encode(bytes))
 }
 
+/// The id of a message from `user` to a business.
+pub(crate) fn inbound(user: &str, id: [u8; 9]) -> String {
+    let who = &user.as_bytes()[..user.len().min(usize::from(u8::MAX))];
+    let mut bytes = vec![0x1c, 0x18, u8::try_from(who.len()).unwrap_or(u8::MAX)];
+    bytes.extend_from_slice(who);
+    // Twenty characters that begin with 3A, as phones make them.
+    bytes.extend_from_slice(&[0x15, 0x02, 0x00, 0x12, 0x18, 0x14]);
+    bytes.extend_from_slice(b"3A");
+    bytes.extend_from_slice(hex::encode_upper(id).as_bytes());
+    bytes.push(0x00);
+    format!("wamid.{}", STANDARD.encode(bytes))
+}
+
 /// Whether `text` has the shape of a message id, so that a reply, a reaction or
 /// a read mark to it can be taken. Old `gBGG…` ids pass too.
 pub(crate) fn plausible(text: &str) -> bool {

@@ -19,10 +19,14 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 use uuid::Uuid;
 
 use crate::applications::{Application, ApplicationChange, Applications, NewApplication};
+use crate::deliveries::{Backlog, Deliveries, DeliveryFilter, DeliveryKey, DeliveryRecord, Due, Finished, Lane};
+use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
+use crate::events::{EventKey, EventRecord, Events, Intake, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord};
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
 use crate::messages::{
-    Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
+    Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, PinnedPrice, Recalled, RecentSend, Resolve,
+    Settled,
 };
 use crate::organizations::{Created, NewOrganization, Organization, Organizations};
 use crate::rates::{ImportedCard, Rates};
@@ -79,6 +83,8 @@ pub enum Method {
     Wallets,
     Balance,
     Statement,
+    SetWalletAlert,
+    WalletAlert,
     Verify,
     ImportCard,
     ImportedCards,
@@ -86,6 +92,35 @@ pub enum Method {
     Templates,
     User,
     NoteUser,
+    Record,
+    Contents,
+    Pinned,
+    Event,
+    EventsAfter,
+    Statuses,
+    Notices,
+    DropNotice,
+    Quarantined,
+    QuarantineReplayed,
+    OpenUnknowns,
+    Overdue,
+    IntakeWasDown,
+    IntakeWorks,
+    IntakeGaps,
+    ForgetEventsBefore,
+    EraseUser,
+    CreateEndpoint,
+    Endpoints,
+    UpdateEndpoint,
+    DeleteEndpoint,
+    Backlogs,
+    Claim,
+    Finish,
+    Deliveries,
+    Delivery,
+    Replay,
+    ReplayRange,
+    DropBacklog,
     Ready,
     Backup,
     Close,
@@ -338,6 +373,14 @@ impl Ledger for FaultyStore {
         self.call(Method::Statement, move |inner| inner.statement(organization, mode, before, limit))
     }
 
+    fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool> {
+        self.call(Method::SetWalletAlert, move |inner| inner.set_wallet_alert(organization, mode, below))
+    }
+
+    fn wallet_alert(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Micros>> {
+        self.call(Method::WalletAlert, move |inner| inner.wallet_alert(organization, mode))
+    }
+
     fn verify(&self) -> Answer<'_, Verification> {
         self.call(Method::Verify, |inner| inner.verify())
     }
@@ -376,6 +419,157 @@ impl Users for FaultyStore {
         note: UserNote,
     ) -> Answer<'_, Option<UserStanding>> {
         self.call(Method::NoteUser, move |inner| inner.note_user(organization, application, user, note))
+    }
+}
+
+impl Events for FaultyStore {
+    fn record(&self, intake: Intake) -> Answer<'_, Vec<Recorded>> {
+        self.call(Method::Record, move |inner| inner.record(intake))
+    }
+
+    fn contents(&self, messages: Vec<MessageKey>) -> Answer<'_, Vec<Option<(OrganizationId, Vec<u8>)>>> {
+        self.call(Method::Contents, move |inner| inner.contents(messages))
+    }
+
+    fn pinned(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Option<(PinnedPrice, UnixMs)>> {
+        self.call(Method::Pinned, move |inner| inner.pinned(organization, message))
+    }
+
+    fn event(&self, organization: OrganizationId, id: Uuid) -> Answer<'_, Option<EventRecord>> {
+        self.call(Method::Event, move |inner| inner.event(organization, id))
+    }
+
+    fn events_after(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        after: Option<EventKey>,
+        limit: u32,
+    ) -> Answer<'_, (Vec<EventRecord>, EventKey)> {
+        self.call(Method::EventsAfter, move |inner| inner.events_after(organization, application, after, limit))
+    }
+
+    fn event_key(&self, id: Uuid) -> Option<EventKey> {
+        self.inner.event_key(id)
+    }
+
+    fn statuses(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Vec<StatusRecord>> {
+        self.call(Method::Statuses, move |inner| inner.statuses(organization, message))
+    }
+
+    fn notices(&self, limit: u32) -> Answer<'_, Vec<Notice>> {
+        self.call(Method::Notices, move |inner| inner.notices(limit))
+    }
+
+    fn drop_notice(&self, id: i64) -> Answer<'_, ()> {
+        self.call(Method::DropNotice, move |inner| inner.drop_notice(id))
+    }
+
+    fn quarantined(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<QuarantineRecord>> {
+        self.call(Method::Quarantined, move |inner| inner.quarantined(before, limit))
+    }
+
+    fn quarantine_replayed(&self, id: i64, at: UnixMs) -> Answer<'_, bool> {
+        self.call(Method::QuarantineReplayed, move |inner| inner.quarantine_replayed(id, at))
+    }
+
+    fn open_unknowns(&self, admitted_before: UnixMs, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
+        self.call(Method::OpenUnknowns, move |inner| inner.open_unknowns(admitted_before, limit))
+    }
+
+    fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>> {
+        self.call(Method::Overdue, move |inner| inner.overdue(admitted_before, delivered_before, limit))
+    }
+
+    fn intake_was_down(&self, from: UnixMs, until: UnixMs) -> Answer<'_, ()> {
+        self.call(Method::IntakeWasDown, move |inner| inner.intake_was_down(from, until))
+    }
+
+    fn intake_works(&self, at: UnixMs) -> Answer<'_, ()> {
+        self.call(Method::IntakeWorks, move |inner| inner.intake_works(at))
+    }
+
+    fn intake_gaps(&self, since: UnixMs) -> Answer<'_, (Option<UnixMs>, Vec<(UnixMs, UnixMs)>)> {
+        self.call(Method::IntakeGaps, move |inner| inner.intake_gaps(since))
+    }
+
+    fn forget_events_before(&self, raw: UtcDay, events: UtcDay, statuses: UtcDay) -> Answer<'_, u32> {
+        self.call(Method::ForgetEventsBefore, move |inner| inner.forget_events_before(raw, events, statuses))
+    }
+
+    fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64> {
+        self.call(Method::EraseUser, move |inner| inner.erase_user(organization, user))
+    }
+}
+
+impl Endpoints for FaultyStore {
+    fn create_endpoint(&self, new: NewEndpoint) -> Answer<'_, Created<Endpoint>> {
+        self.call(Method::CreateEndpoint, move |inner| inner.create_endpoint(new))
+    }
+
+    fn endpoints(&self) -> Answer<'_, Vec<Endpoint>> {
+        self.call(Method::Endpoints, |inner| inner.endpoints())
+    }
+
+    fn update_endpoint(
+        &self,
+        organization: OrganizationId,
+        endpoint: EndpointId,
+        change: EndpointChange,
+        at: UnixMs,
+    ) -> Answer<'_, Option<Endpoint>> {
+        self.call(Method::UpdateEndpoint, move |inner| inner.update_endpoint(organization, endpoint, change, at))
+    }
+
+    fn delete_endpoint(&self, organization: OrganizationId, endpoint: EndpointId) -> Answer<'_, bool> {
+        self.call(Method::DeleteEndpoint, move |inner| inner.delete_endpoint(organization, endpoint))
+    }
+}
+
+impl Deliveries for FaultyStore {
+    fn backlogs(&self) -> Answer<'_, Vec<Backlog>> {
+        self.call(Method::Backlogs, |inner| inner.backlogs())
+    }
+
+    fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
+        self.call(Method::Claim, move |inner| inner.claim(endpoint, lane, now, lease_until, limit))
+    }
+
+    fn finish(&self, batch: Vec<Finished>) -> Answer<'_, ()> {
+        self.call(Method::Finish, move |inner| inner.finish(batch))
+    }
+
+    fn deliveries(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        filter: DeliveryFilter,
+        before: Option<DeliveryKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<DeliveryRecord>> {
+        self.call(Method::Deliveries, move |inner| inner.deliveries(organization, application, filter, before, limit))
+    }
+
+    fn delivery(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId) -> Answer<'_, Option<DeliveryRecord>> {
+        self.call(Method::Delivery, move |inner| inner.delivery(organization, event, endpoint))
+    }
+
+    fn replay(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId, now: UnixMs) -> Answer<'_, bool> {
+        self.call(Method::Replay, move |inner| inner.replay(organization, event, endpoint, now))
+    }
+
+    fn replay_range(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        filter: DeliveryFilter,
+        now: UnixMs,
+    ) -> Answer<'_, u64> {
+        self.call(Method::ReplayRange, move |inner| inner.replay_range(organization, application, filter, now))
+    }
+
+    fn drop_backlog(&self, organization: OrganizationId, endpoint: EndpointId) -> Answer<'_, u64> {
+        self.call(Method::DropBacklog, move |inner| inner.drop_backlog(organization, endpoint))
     }
 }
 

@@ -166,6 +166,12 @@ pub trait Ledger {
     fn balance(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Balance>>;
     /// Balanced entries of one organization's wallet (live or play), newest first, before `before`.
     fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>>;
+    /// Asks to be told once available falls below `below` (`None`: no longer), once per fall; false
+    /// where there is no such organization. An organization whose available is below it already is
+    /// told at its wallet's next movement.
+    fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool>;
+    /// Below which available the organization wants to be told.
+    fn wallet_alert(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Micros>>;
     /// Recomputes everything from the journal and compares (I1–I4, I7, I8, I10).
     fn verify(&self) -> Answer<'_, Verification>;
 }

@@ -12,7 +12,10 @@
 //! - a row of another organization is *not found*.
 
 pub mod applications;
+pub mod deliveries;
+pub mod endpoints;
 pub mod error;
+pub mod events;
 #[cfg(any(test, feature = "faults"))]
 pub mod faults;
 pub mod keys;
@@ -43,6 +46,9 @@ pub trait Store:
     + rates::Rates
     + templates::Templates
     + users::Users
+    + events::Events
+    + endpoints::Endpoints
+    + deliveries::Deliveries
     + Send
     + Sync
     + 'static

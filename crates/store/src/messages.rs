@@ -242,6 +242,8 @@ pub struct MessageRecord {
     pub resolution: Option<ResolutionRecord>,
     /// Later movements of its legs (settlements, refunds, late captures), oldest first.
     pub movements: Vec<LegMovement>,
+    /// What Meta reported of it, in the order in which statuses follow each other, while kept.
+    pub statuses: Vec<crate::events::StatusRecord>,
     /// Sealed recipient, body and callback data, while kept.
     pub content: Option<Vec<u8>>,
     /// Sealed answer, while kept (the newest: a resolution's replaces the outcome's).
@@ -307,6 +309,14 @@ pub enum MessageFilter {
     Refused,
     /// Presumed not sent.
     PresumedNotSent,
+    /// Meta sent it on, and nothing further is known.
+    Sent,
+    /// On the recipient's device, and not seen as far as is known.
+    Delivered,
+    /// Shown to the recipient, or played.
+    Read,
+    /// Meta could not deliver it.
+    Failed,
 }
 
 /// One stored message that limits are rebuilt from after a restart.

@@ -13,7 +13,7 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{app, backup, doctor, key, ledger, message, org, rates, send, template, user, wallet};
+use crate::commands::{app, backup, doctor, key, ledger, listen, message, org, quarantine, rates, send, template, user, wallet, webhook};
 
 /// Headings in bold, what is typed in cyan: readable on dark and on light.
 const STYLES: Styles = Styles::styled()
@@ -83,6 +83,12 @@ pub(crate) enum Command {
     Template(template::Args),
     /// Users of an application: their windows and opt-outs
     User(user::Args),
+    /// Endpoints of applications, and the deliveries to them
+    Webhook(webhook::Args),
+    /// Webhooks of Meta's that could not be read, or belong to no application here
+    Quarantine(quarantine::Args),
+    /// Follow an application's events on this machine
+    Listen(Box<listen::Args>),
     /// Send one message
     Send(Box<send::Args>),
 

@@ -1,7 +1,7 @@
 //! Reads the body of `POST /v1/wa/message`: one message that a caller asks us to send.
 //!
 //! [`parse`] is the hot path of the gateway and its first line of defence. It scans the bytes once
-//! into a flat tape, strictly, with our own scanner (why: see `scan`), and then looks only at the
+//! into a flat tape, strictly, with our own scanner (why: see `json::scan`), and then looks only at the
 //! fields that it knows. What we know to be wrong is refused before it costs money, every faulty
 //! field at once and by its path; fields that we do not know pass unread, since Meta may have added
 //! them yesterday. Where Meta's own rule is uncertain, Meta decides (contract §3.1).
@@ -16,15 +16,14 @@ mod place;
 mod plain;
 mod read_mark;
 pub mod recipient;
-mod scan;
 mod template_fields;
 pub mod template_use;
-mod value;
 
 use std::fmt;
 
 use bytes::Bytes;
 
+use crate::json::{Document, Value, scan};
 use crate::refusal::Refusal;
 use crate::send::{Category, MessageKind, MetaEndpoint};
 use interactive::InteractiveKind;
@@ -32,7 +31,6 @@ use outgoing::{CALLBACK_MEMBER, CallbackPlace, Splices};
 use place::{Faults, Optional, Place, Required, one_of};
 pub use recipient::{Bsuid, PhoneNumber, Recipient};
 pub use template_use::{ButtonKind, ButtonUse, CardUse, ComponentKind, ComponentUse, ParameterKind, ParameterUse, TemplateUse};
-use value::{Document, Value};
 
 /// Longest `biz_opaque_callback_data`, in Unicode scalar values.
 pub const CALLBACK_DATA_CHARS_MAX: usize = 512;

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
-use super::scan::Kind;
-use super::value::Value;
+use crate::json::Kind;
+use crate::json::Value;
 use crate::refusal::FieldFault;
 
 /// Past this many faults no more are listed: a body of 1 MiB could hold a hundred thousand, and

@@ -2,7 +2,7 @@
 //! (meta-cloud-api §1.3).
 
 use super::place::{Faults, Optional, Place, Required};
-use super::scan::Kind;
+use crate::json::Kind;
 
 /// Longest text message [seed].
 pub(super) const TEXT_CHARS_MAX: usize = 4096;

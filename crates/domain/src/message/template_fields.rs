@@ -7,7 +7,7 @@
 use super::media::{self, Caption};
 use super::place::{Faults, List, Optional, Place, Required, char_count, one_of};
 use super::template_use::{ButtonKind, ButtonUse, CardUse, ComponentKind, ComponentUse, ParameterKind, ParameterUse, TemplateUse};
-use super::value::Value;
+use crate::json::Value;
 use super::{commerce, plain};
 
 /// Longest template name.

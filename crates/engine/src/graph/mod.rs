@@ -9,6 +9,7 @@
 pub mod classify;
 pub mod codes;
 mod link;
+mod media;
 mod reads;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use turnpike_domain::refusal::{MetaRefusal, NotSentCause, UnknownCause};
 use turnpike_domain::send::MetaEndpoint;
 
 pub use link::{Link, LinkError};
+pub use media::{FileFailure, MediaView};
 pub use reads::{NumberView, TEMPLATE_PAGES_MAX, WabaView};
 
 use crate::transport::{ANSWER_MAX_BYTES, GraphRequest, GraphResponse, PathAndQuery, Sent, Transport, TransportError};

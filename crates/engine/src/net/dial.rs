@@ -111,6 +111,28 @@ impl Dialler {
         }
     }
 
+    /// A stream of its own for one transfer of a file: no seat in a pool, and HTTP/1.1 even where the
+    /// other side knows HTTP/2, whose windows a large file would share with sends.
+    pub(super) async fn dial_for_transfer(&self, target: &Target) -> Result<TokioIo<Stream>, TransportError> {
+        let addresses = self.resolve(target).await?;
+        let socket = timeout(self.timeouts.connect, connect_any(&addresses))
+            .await
+            .map_err(|_| not_sent(NotSentCause::Connect, target, "connecting took too long"))?
+            .map_err(|error| not_sent(NotSentCause::Connect, target, &format!("connecting failed: {error}")))?;
+        let wire = Wire::new(socket);
+        if !target.is_https() {
+            return Ok(TokioIo::new(Stream::Plain(wire)));
+        }
+        let name = ServerName::try_from(target.host().to_owned())
+            .map_err(|_| not_sent(NotSentCause::Tls, target, "the host is no name that a certificate can bear"))?;
+        let shaking = self.tls.with_alpn(vec![b"http/1.1".to_vec()]);
+        let tls = timeout(self.timeouts.tls, shaking.connect(name, wire))
+            .await
+            .map_err(|_| not_sent(NotSentCause::Tls, target, "the TLS handshake took too long"))?
+            .map_err(|error| not_sent(NotSentCause::Tls, target, &format!("the TLS handshake failed: {error}")))?;
+        Ok(TokioIo::new(Stream::Tls(Box::new(tls))))
+    }
+
     async fn resolve(&self, target: &Target) -> Result<Vec<SocketAddr>, TransportError> {
         if let Ok(literal) = target.host().parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(literal, target.port())]);

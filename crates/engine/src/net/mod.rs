@@ -40,6 +40,7 @@ mod http1;
 mod http2;
 mod pool;
 mod retry;
+mod transfer;
 mod wire;
 
 use std::sync::Arc;
@@ -61,6 +62,7 @@ use self::breaker::{Breaker, Pass, Verdict};
 use self::dial::Dialler;
 use self::pool::{Lease, Pool};
 use crate::entropy::Entropy;
+use crate::media::{Transfer, Transferred};
 use crate::transport::{GraphRequest, GraphResponse, Sent, Target, Transport, TransportError};
 use crate::turns::others_first;
 
@@ -258,6 +260,10 @@ impl Used {
 impl Transport for NetTransport {
     fn send<'a>(&'a self, request: GraphRequest) -> BoxFuture<'a, Result<GraphResponse, TransportError>> {
         Box::pin(self.carry(request))
+    }
+
+    fn transfer<'a>(&'a self, transfer: Transfer) -> BoxFuture<'a, Result<Transferred, TransportError>> {
+        Box::pin(transfer::carry(&self.dialler, transfer))
     }
 }
 

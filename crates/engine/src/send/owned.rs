@@ -21,7 +21,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use turnpike_domain::ids::{MessageId, MessageKey};
+use turnpike_domain::ids::{Attempt, MessageId, MessageKey};
 use turnpike_domain::ledger::{OutcomeKind, Resolution};
 use turnpike_domain::message::NewMessage;
 use turnpike_domain::refusal::{NotSentCause, Refusal, UnknownCause};
@@ -311,7 +311,8 @@ impl Job {
             return;
         };
         let engine = Arc::clone(&self.engine);
-        let token = engine.cipher.attempt_token(key, 1, &self.salt);
+        let attempt = Attempt { number: 1, category: self.billing.category, has_callback_data: self.message.callback_data().is_some() };
+        let token = engine.cipher.attempt_token(key, attempt, &self.salt);
         let body = Bytes::from(self.message.outgoing(&token));
         let trace = self.trace.clone();
         #[cfg(feature = "planted-bugs")]
@@ -386,6 +387,8 @@ impl Job {
             Answer::Unknown(cause) => {
                 self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: Some(cause), presumed_not_sent: false })
             }
+            // Only intake makes these.
+            Answer::Reported(_) => self.refuse(id, Refusal::OutcomeUnknown { message: id, cause: None, presumed_not_sent: false }),
         };
         self.answer(reply);
         Ok(())

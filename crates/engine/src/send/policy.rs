@@ -60,7 +60,8 @@ impl Engine {
         noted.ok_or(ControlFault::NotFound("application"))
     }
 
-    fn user_hash(&self, user: &str) -> Hash16 {
+    /// The hash that a user is known by: the same as a send to that number or id has.
+    pub(crate) fn user_hash(&self, user: &str) -> Hash16 {
         self.vault.recipient().hash(&[user.as_bytes()])
     }
 }

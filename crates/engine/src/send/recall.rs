@@ -12,7 +12,7 @@ use turnpike_store::messages::{MessageRecord, Recalled};
 use super::claims::Claim;
 use super::identity::Identity;
 use super::request::{Billing, Reply, Sent, Trace};
-use super::stored::Answer;
+use super::stored::{Answer, Content, answer_of_meta};
 use crate::Engine;
 use crate::caller::Caller;
 use crate::graph::GraphFailure;
@@ -80,6 +80,15 @@ impl Engine {
                 return Reply::Sent(Sent { message: record.id, data, billing, mode: record.mode, replayed: true });
             }
             Some(Answer::Refused(refusal)) => Refusal::MetaRefused(refusal),
+            Some(Answer::Reported(reported)) => match reported.failure {
+                Some(refusal) => Refusal::MetaRefused(Box::new(refusal)),
+                None => {
+                    let recipient = self.open_content(record).map(|content| content.recipient);
+                    let data = answer_of_meta(recipient.as_deref(), &reported.wamid);
+                    let billing = billing_of(caller, record);
+                    return Reply::Sent(Sent { message: record.id, data, billing, mode: record.mode, replayed: true });
+                }
+            },
             Some(Answer::NotSent(cause)) if !presumed => Refusal::NotSent { cause, retry_after_ms: None },
             Some(Answer::Unknown(cause)) => Refusal::OutcomeUnknown { message: record.id, cause: Some(cause), presumed_not_sent: presumed },
             Some(Answer::NotSent(_)) | None => Refusal::OutcomeUnknown { message: record.id, cause: None, presumed_not_sent: presumed },
@@ -92,6 +101,13 @@ impl Engine {
         let sealed = record.answer.as_deref()?;
         let bytes = self.vault.open(Purpose::Answer, record.organization, &record.key.0.to_be_bytes(), sealed).ok()?;
         Answer::decode(&bytes)
+    }
+
+    /// What a message's caller asked for, opened, while kept.
+    pub(crate) fn open_content(&self, record: &MessageRecord) -> Option<Content> {
+        let sealed = record.content.as_deref().filter(|sealed| !sealed.is_empty())?;
+        let bytes = self.vault.open(Purpose::Content, record.organization, &record.token_salt, sealed).ok()?;
+        Content::decode(&bytes)
     }
 
     /// Passes a read mark or typing indicator through: never charged, never stored.

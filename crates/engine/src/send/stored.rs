@@ -4,7 +4,7 @@
 //! in tables by day. The formats are ours alone and bear a version byte.
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use turnpike_domain::refusal::{MetaRefusal, NotSentCause, UnknownCause};
 
 /// What a caller asked for, as far as it is kept.
@@ -74,6 +74,17 @@ pub enum Answer {
     NotSent(NotSentCause),
     /// Nobody knows.
     Unknown(UnknownCause),
+    /// Meta's own answer never came; a status told what it would have said.
+    Reported(Box<Reported>),
+}
+
+/// What a status told of a message whose answer nobody had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// Meta's id of the message.
+    pub wamid: String,
+    /// Why Meta could not deliver it, where that was the first that was heard of it.
+    pub failure: Option<MetaRefusal>,
 }
 
 impl Answer {
@@ -85,6 +96,7 @@ impl Answer {
             Answer::Refused(refusal) => (b'R', serde_json::to_vec(refusal)),
             Answer::NotSent(cause) => (b'N', serde_json::to_vec(cause)),
             Answer::Unknown(cause) => (b'U', serde_json::to_vec(cause)),
+            Answer::Reported(reported) => (b'S', serde_json::to_vec(reported)),
         };
         let mut bytes = vec![letter];
         // These types hold only texts and numbers, whose JSON cannot fail.
@@ -110,16 +122,36 @@ impl Answer {
             b'R' => serde_json::from_slice(rest).ok().map(|refusal| Answer::Refused(Box::new(refusal))),
             b'N' => serde_json::from_slice(rest).ok().map(Answer::NotSent),
             b'U' => serde_json::from_slice(rest).ok().map(Answer::Unknown),
+            b'S' => serde_json::from_slice(rest).ok().map(Answer::Reported),
             _ => None,
         }
     }
 
-    /// The wamid inside an accepted answer.
+    /// The wamid inside an accepted answer, or told by a status.
     #[must_use]
     pub fn wamid(&self) -> Option<String> {
-        let Answer::Accepted(data) = self else { return None };
-        wamid_of(data)
+        match self {
+            Answer::Accepted(data) => wamid_of(data),
+            Answer::Reported(reported) => Some(reported.wamid.clone()),
+            _ => None,
+        }
     }
+}
+
+/// The answer that Meta would have given for a message (meta-cloud-api §1.7), from what is known of
+/// it: without `contacts` where the recipient was forgotten, without `wa_id` for a user without a
+/// visible number.
+#[must_use]
+pub fn answer_of_meta(recipient: Option<&str>, wamid: &str) -> Bytes {
+    let contacts: Vec<_> = recipient
+        .map(|to| match to.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => serde_json::json!({"input": to, "wa_id": to}),
+            false => serde_json::json!({"input": to, "user_id": to}),
+        })
+        .into_iter()
+        .collect();
+    let data = serde_json::json!({"messaging_product": "whatsapp", "contacts": contacts, "messages": [{"id": wamid}]});
+    Bytes::from(data.to_string())
 }
 
 /// The first message's id in Meta's answer.
@@ -169,9 +201,20 @@ mod tests {
             Answer::Accepted(Bytes::from_static(br#"{"messages":[{"id":"wamid.A"}]}"#)),
             Answer::NotSent(NotSentCause::Dns),
             Answer::Unknown(UnknownCause::Timeout),
+            Answer::Reported(Box::new(Reported { wamid: "wamid.A".into(), failure: None })),
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
+    }
+
+    #[test]
+    fn what_a_status_told_reads_as_metas_own_answer() {
+        let data = answer_of_meta(Some("905321234567"), "wamid.A");
+        assert_eq!(wamid_of(&data).as_deref(), Some("wamid.A"));
+        let json: serde_json::Value = serde_json::from_slice(&data).expect("JSON");
+        assert_eq!(json["contacts"][0], serde_json::json!({"input": "905321234567", "wa_id": "905321234567"}));
+        let json: serde_json::Value = serde_json::from_slice(&answer_of_meta(Some("US.1349"), "wamid.A")).expect("JSON");
+        assert_eq!(json["contacts"][0], serde_json::json!({"input": "US.1349", "user_id": "US.1349"}));
     }
 
     #[test]

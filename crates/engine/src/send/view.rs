@@ -5,8 +5,10 @@ use turnpike_domain::ids::MessageId;
 use turnpike_domain::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::refusal::{LimitKind, Refusal};
-use turnpike_domain::send::{MessageKind, MessageState, Mode};
-use turnpike_store::messages::{Evidence, MessageRecord, Recalled};
+use turnpike_domain::send::{Category, MessageKind, MessageState, Mode};
+use turnpike_domain::webhook::{Pricing, StatusKind, explain, settle};
+use turnpike_store::events::StatusRecord;
+use turnpike_store::messages::{Evidence, MessageRecord, Recalled, ResolutionRecord};
 
 use super::request::Billing;
 use super::stored::{Answer, Content};
@@ -37,6 +39,8 @@ pub struct MessageView {
     pub state: MessageState,
     /// What happened, oldest first.
     pub timeline: Vec<TimelineEntry>,
+    /// What Meta reported, in the order in which statuses follow each other.
+    pub statuses: Vec<StatusView>,
     /// Its price at admission.
     pub price: Billing,
     /// What became of the money, leg by leg.
@@ -59,14 +63,52 @@ pub struct TimelineEntry {
     pub detail: String,
 }
 
+/// A status of Meta's, with its price or its failure explained.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusView {
+    /// Which.
+    pub status: StatusKind,
+    /// Meta's timestamp, RFC 3339.
+    pub at: String,
+    /// When it reached us, RFC 3339.
+    pub received_at: String,
+    /// Its price, where it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<Pricing>,
+    /// Why Meta could not deliver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+}
+
+/// Why Meta could not deliver, in plain words.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureView {
+    /// Meta's code.
+    pub code: i64,
+    /// Meta's title.
+    pub title: String,
+    /// Meta's details.
+    pub details: Option<String>,
+    /// What happened.
+    pub what_happened: &'static str,
+    /// What to do.
+    pub what_to_do: &'static str,
+}
+
 /// Both legs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Money {
     /// Our fee.
     pub base: LegState,
+    /// Why it stands so.
+    pub base_why: String,
     /// Meta's fee.
     pub meta: LegState,
+    /// Why it stands so.
+    pub meta_why: String,
     /// Meta's fee where it bills the customer itself: reported, never held.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meta_reported: Option<Micros>,
@@ -142,7 +184,7 @@ impl Engine {
         let record = self.find_message(organization, id_or_wamid).await?;
         // Another application of the same organization is another number: not this key's business.
         let record = record.filter(|record| record.application == caller.key.application && same_world(caller.mode(), record.mode));
-        record.map(|record| self.owners_view(&record)).ok_or(Refusal::NotFound)
+        self.owners_view(&record.ok_or(Refusal::NotFound)?).await
     }
 
     /// A message by the Idempotency-Key that it was sent with; never sends.
@@ -155,10 +197,10 @@ impl Engine {
         let organization = caller.app.organization.key;
         let recalled = self.store.recall(organization, caller.key.application, hash, None, self.clock.now()).await;
         match recalled.map_err(|_| Refusal::LedgerUnreachable)? {
-            Recalled::Kept(record) => Ok(self.owners_view(&record)),
+            Recalled::Kept(record) => self.owners_view(&record).await,
             Recalled::InFlight(key) => {
                 let record = self.store.message(organization, key).await.map_err(|_| Refusal::LedgerUnreachable)?;
-                record.map(|record| self.owners_view(&record)).ok_or(Refusal::NotFound)
+                self.owners_view(&record.ok_or(Refusal::NotFound)?).await
             }
             Recalled::Nothing | Recalled::KeyReused => Err(Refusal::NotFound),
         }
@@ -223,8 +265,38 @@ impl Engine {
     }
 
     /// A stored message as its owner sees it: what an operator did and why, and not who that was.
-    fn owners_view(&self, record: &MessageRecord) -> MessageView {
-        MessageView { timeline: timeline(record, Reader::Owner), ..self.view(record) }
+    async fn owners_view(&self, record: &MessageRecord) -> Result<MessageView, Refusal> {
+        let mut view = MessageView { timeline: timeline(record, Reader::Owner), ..self.view(record) };
+        self.mark_window(record, &mut view).await?;
+        Ok(view)
+    }
+
+    /// A stored message as operators see it, with what is known of its user's window.
+    ///
+    /// # Errors
+    /// BILL_002 where the store does not answer.
+    pub async fn timeline_view(&self, record: &MessageRecord) -> Result<MessageView, Refusal> {
+        let mut view = self.view(record);
+        self.mark_window(record, &mut view).await?;
+        Ok(view)
+    }
+
+    /// Marks a free-form message that went out though the user's window, as far as it is known, was
+    /// closed (contract §3.2: only Meta knows for sure, so by default it is passed on).
+    async fn mark_window(&self, record: &MessageRecord, view: &mut MessageView) -> Result<(), Refusal> {
+        let needs_window = record.mode != Mode::Fake && record.kind != MessageKind::Template && record.category == Category::Service;
+        let (true, Some(to)) = (needs_window && view.state != MessageState::Refused, view.to.as_deref()) else { return Ok(()) };
+        let user = self.user_hash(to);
+        let known = self.store.user(record.organization, record.application, user).await.map_err(|_| Refusal::LedgerUnreachable)?;
+        let detail = match known.last_wrote_at {
+            // Who wrote later may have written before, too: only the last time is known.
+            Some(at) if at > record.admitted_at || known.window_is_open(record.admitted_at) => return Ok(()),
+            Some(at) => format!("Sent outside the known customer service window: the user last wrote at {}.", at.to_rfc3339()),
+            None => "Sent outside the known customer service window: no message of this user is known.".to_owned(),
+        };
+        let entry = TimelineEntry { at: record.admitted_at.to_rfc3339(), event: "outside_window".to_owned(), detail };
+        view.timeline.insert(1.min(view.timeline.len()), entry);
+        Ok(())
     }
 
     /// A stored message as operators see it.
@@ -246,6 +318,7 @@ impl Engine {
             mode: record.mode,
             state: state_of(record),
             timeline: timeline(record, Reader::Operator),
+            statuses: record.statuses.iter().map(status_view).collect(),
             price: Billing {
                 base_fee: record.base,
                 meta_fee_held: record.meta,
@@ -256,7 +329,9 @@ impl Engine {
             },
             money: Money {
                 base: record.base_leg,
+                base_why: why(record, Leg::Base, record.base_leg),
                 meta: record.meta_leg,
+                meta_why: why(record, Leg::Meta, record.meta_leg),
                 meta_reported: (record.meta_reported != record.meta).then_some(record.meta_reported),
                 currency,
             },
@@ -274,14 +349,53 @@ fn same_world(caller: Mode, message: Mode) -> bool {
 /// Where a message stands, from its rows.
 #[must_use]
 pub fn state_of(record: &MessageRecord) -> MessageState {
-    match (record.outcome, record.resolution.as_ref().map(|end| end.resolution)) {
-        (None, _) => MessageState::Admitted,
-        (Some(_), Some(Resolution::Accepted)) | (Some((OutcomeKind::Accepted, _)), _) => MessageState::Accepted,
-        (Some(_), Some(Resolution::Failed)) => MessageState::Failed,
-        (Some(_), Some(Resolution::Refused)) => MessageState::Refused,
-        (Some(_), Some(Resolution::PresumedNotSent)) => MessageState::PresumedNotSent,
-        (Some((OutcomeKind::Unknown, _)), None) => MessageState::Unknown,
-        (Some((OutcomeKind::Refused | OutcomeKind::RefusedRetryable | OutcomeKind::NotSent, _)), None) => MessageState::Refused,
+    let outcome = record.outcome.map(|(outcome, _)| outcome);
+    let resolution = record.resolution.as_ref().map(|end| end.resolution);
+    settle::state(outcome, resolution, record.statuses.iter().map(|status| status.status))
+}
+
+fn status_view(status: &StatusRecord) -> StatusView {
+    StatusView {
+        status: status.status,
+        at: status.at.to_rfc3339(),
+        received_at: status.received_at.to_rfc3339(),
+        pricing: status.pricing.clone(),
+        failure: status.failure.as_ref().map(|failure| {
+            let explained = explain(failure.code);
+            FailureView {
+                code: failure.code,
+                title: failure.title.clone(),
+                details: failure.details.clone(),
+                what_happened: explained.what_happened,
+                what_to_do: explained.what_to_do,
+            }
+        }),
+    }
+}
+
+/// Why a leg stands where it does: the words of its last movement, or what its state means.
+fn why(record: &MessageRecord, leg: Leg, state: LegState) -> String {
+    if let Some(moved) = record.movements.iter().rev().find(|moved| moved.leg == leg) {
+        let words = reason(&moved.reason, moved.movement == Movement::Refund, Reader::Owner);
+        return format!("{} {}: {words}.", moved.movement.as_str().replace('_', " "), moved.amount);
+    }
+    let is_open = matches!(record.outcome, Some((OutcomeKind::Unknown, _))) && record.resolution.is_none();
+    match (state, leg) {
+        (LegState::None, Leg::Meta) if record.meta_reported != record.meta => "Meta bills the customer directly.".to_owned(),
+        (LegState::None, _) => "Nothing was held.".to_owned(),
+        (LegState::Held(_), _) if is_open => "Held until evidence says whether it was sent.".to_owned(),
+        (LegState::Held(_), Leg::Base) => "Held until Meta answers.".to_owned(),
+        (LegState::Held(_), Leg::Meta) => "Held until a status of Meta's decides it.".to_owned(),
+        (LegState::Captured(_), _) => "Charged: Meta accepted the message.".to_owned(),
+        (LegState::Released(_), _) if state_of(record) == MessageState::PresumedNotSent => {
+            "Given back: no evidence of the message ever came.".to_owned()
+        }
+        (LegState::Released(_), Leg::Meta) if state_of(record) == MessageState::Failed => {
+            "Given back: Meta could not deliver it.".to_owned()
+        }
+        (LegState::Released(_), _) => "Given back: the message was not sent.".to_owned(),
+        (LegState::LateCaptured(_), _) => "Charged late: it was sent after all.".to_owned(),
+        (LegState::Refunded(_), _) => "Returned by an operator.".to_owned(),
     }
 }
 
@@ -298,6 +412,11 @@ fn reason(text: &str, is_a_persons: bool, reader: Reader) -> &str {
         Some((_actor, words)) if is_a_persons && reader == Reader::Owner => words,
         _ => text,
     }
+}
+
+/// The reason of a resolution, as the message's owner may see it.
+pub(crate) fn owners_reason(end: &ResolutionRecord) -> &str {
+    reason(&end.reason, end.evidence == Evidence::Operator, Reader::Owner)
 }
 
 fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
@@ -337,6 +456,9 @@ fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
             detail: format!("Resolved: {}.", reason(&end.reason, end.evidence == Evidence::Operator, reader)),
         });
     }
+    for status in &record.statuses {
+        entries.push(TimelineEntry { at: status.at.to_rfc3339(), event: status.status.as_str().to_owned(), detail: story_of(status) });
+    }
     for moved in &record.movements {
         let why = reason(&moved.reason, moved.movement == Movement::Refund, reader);
         entries.push(TimelineEntry {
@@ -348,11 +470,44 @@ fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
     entries
 }
 
+/// What a status says, in words.
+fn story_of(status: &StatusRecord) -> String {
+    if let Some(failure) = &status.failure {
+        let explained = explain(failure.code);
+        return format!("{} ({}). {} {}", failure.title.trim_end_matches('.'), failure.code, explained.what_happened, explained.what_to_do);
+    }
+    let what = match status.status {
+        StatusKind::Sent => "It left Meta's servers.",
+        StatusKind::Delivered => "It is on the recipient's device.",
+        StatusKind::Read => "The recipient has seen it.",
+        StatusKind::Played => "The recipient has played it.",
+        StatusKind::Failed => "Meta could not deliver it.",
+    };
+    let price = status.pricing.as_ref().and_then(|pricing| {
+        let category = pricing.category.as_deref().unwrap_or("an unnamed category");
+        Some(if pricing.is_chargeable()? {
+            format!(" Meta charges it as {category}.")
+        } else {
+            format!(" Meta does not charge it ({category}).")
+        })
+    });
+    format!("{what}{}", price.unwrap_or_default())
+}
+
 fn problem(record: &MessageRecord, answer: Option<Answer>) -> Option<Problem> {
     let plain = |code, title: &str, hint: &str| {
         Some(Problem { code, meta_code: None, title: title.to_owned(), details: None, hint: hint.to_owned(), fbtrace_id: None })
     };
+    let failure = record.statuses.iter().find_map(|status| status.failure.as_ref());
     match (answer, state_of(record)) {
+        (_, MessageState::Failed) if let Some(failure) = failure => Some(Problem {
+            code: "GW_001",
+            meta_code: Some(failure.code),
+            title: failure.title.clone(),
+            details: failure.details.clone(),
+            hint: explain(failure.code).what_to_do.to_owned(),
+            fbtrace_id: None,
+        }),
         (Some(Answer::Refused(refusal)), _) => Some(Problem {
             code: "GW_001",
             meta_code: Some(refusal.code),

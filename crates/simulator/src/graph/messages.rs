@@ -1,15 +1,15 @@
 //! `POST /{version}/{number}/messages` and `/marketing_messages`.
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use tokio::time::Instant;
 
 use super::error::GraphError;
 use super::request::GraphRequest;
 use super::{Found, Taking};
-use crate::clock;
 use crate::exchange::World;
-use crate::phones::Accepted;
+use crate::numbers::own_digits;
+use crate::statuses;
 use crate::validate;
 use crate::wamid;
 
@@ -65,21 +65,10 @@ pub(super) fn send(world: &World, request: &GraphRequest<'_>, endpoint: Endpoint
     }
 
     let id = wamid::outbound(&message.user, world.chance.wamid_id());
+    let mut held = Vec::new();
     if taking == Taking::Takes {
         world.gave_wamid(number, &id);
-        if let Some(events) = &world.events {
-            let at = clock::now();
-            events.accepted(&Accepted {
-                at,
-                phone_number_id: number.to_owned(),
-                window_open: world.phones.window_open(number, &message.user, at),
-                user: message.user.clone(),
-                wamid: id.clone(),
-                kind: message.kind.to_owned(),
-                template_category: message.template_category.clone(),
-                biz_opaque_callback_data: members.get("biz_opaque_callback_data").and_then(Value::as_str).map(str::to_owned),
-            });
-        }
+        held = statuses::accepted(world, number, &message, members, endpoint, &id);
     }
     let by_phone = message.by_phone;
     let answer = SendAnswer {
@@ -92,11 +81,5 @@ pub(super) fn send(world: &World, request: &GraphRequest<'_>, endpoint: Endpoint
         messages: [Message { id: &id, message_status: (message.kind == "template").then_some("accepted") }],
     };
     let body = serde_json::to_vec(&answer).expect("strings always become JSON");
-    Ok(Found { body, wamid: Some(id), counted_for: None })
-}
-
-/// The digits of the number itself, as [`super::objects`] shows them.
-fn own_digits(number: &str) -> String {
-    let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-    format!("1555010{:0>4}", &digits[digits.len().saturating_sub(4)..])
+    Ok(Found { body, wamid: Some(id), counted_for: None, held })
 }

@@ -45,11 +45,13 @@ pub(crate) struct Found {
     /// Whether the call counts against the WABA's management limit, and so
     /// bears `x-business-use-case-usage` for this id.
     pub(crate) counted_for: Option<String>,
+    /// What the answer waits for: statuses that are to overtake it.
+    pub(crate) held: Vec<tokio::sync::oneshot::Receiver<()>>,
 }
 
 impl Found {
     fn json(value: &Value) -> Found {
-        Found { body: value.to_string().into_bytes(), wamid: None, counted_for: None }
+        Found { body: value.to_string().into_bytes(), wamid: None, counted_for: None, held: Vec::new() }
     }
 }
 
@@ -70,6 +72,7 @@ pub(crate) fn answer(world: &World, request: Option<&GraphRequest<'_>>, taking: 
         Ok(found) => {
             let mut answer = trace.answer(200, found.body);
             answer.wamid = found.wamid;
+            answer.held = found.held;
             if let Some(waba) = found.counted_for {
                 let usage = format!(
                     r#"{{"{waba}":[{{"type":"whatsapp_business_management","call_count":1,"total_cputime":1,"total_time":1,"estimated_time_to_regain_access":0}}]}}"#
@@ -198,6 +201,7 @@ impl Trace {
             ],
             body,
             wamid: None,
+            held: Vec::new(),
         }
     }
 

@@ -165,6 +165,30 @@ impl Templates {
         found.iter().find(|seed| seed.status == "APPROVED").or(found.first()).map(|seed| (*seed).clone())
     }
 
+    /// The WABAs that were asked about and have this template.
+    pub(crate) fn wabas_with(&self, name: &str, language: &str) -> Vec<String> {
+        let has = |templates: &Vec<Arc<Template>>| templates.iter().any(|known| known.seed.name == name && known.seed.language == language);
+        self.lock().known.iter().filter(|(_, templates)| has(templates)).map(|(waba, _)| waba.clone()).collect()
+    }
+
+    /// Changes a template of a WABA; gives its id and what the change gave.
+    pub(crate) fn change<T>(
+        &self,
+        waba: &str,
+        name: &str,
+        language: &str,
+        change: impl FnOnce(&mut TemplateSeed) -> T,
+    ) -> Option<(String, T)> {
+        self.with(waba, |templates| {
+            let slot = templates.iter_mut().find(|known| known.seed.name == name && known.seed.language == language)?;
+            let mut changed = Template::clone(slot);
+            let given = change(&mut changed.seed);
+            let id = changed.id.clone();
+            *slot = Arc::new(changed);
+            Some((id, given))
+        })
+    }
+
     fn of(&self, waba: &str) -> Vec<Arc<Template>> {
         self.with(waba, |templates| templates.clone())
     }

@@ -24,6 +24,7 @@ use crate::exchange::World;
 use crate::faults::{Behaviour, Impossible, Stage};
 use crate::record::{RecordError, RecordedRequest};
 use crate::script::{Rule, SetRule};
+use crate::statuses;
 use stream::Stream;
 use tls::Tls;
 pub use tls::TlsError;
@@ -51,6 +52,9 @@ pub enum StartError {
     /// TLS cannot be spoken.
     #[error("setting up TLS")]
     Tls(#[source] TlsError),
+    /// Something in the configuration cannot be.
+    #[error("the simulator's configuration: {0}")]
+    Config(String),
     /// No seed for ids.
     #[error("drawing a seed")]
     Entropy(#[source] NoEntropy),
@@ -58,7 +62,7 @@ pub enum StartError {
 
 /// A running simulator. Dropping the handle stops it without waiting.
 pub struct Simulator {
-    world: Arc<World>,
+    pub(crate) world: Arc<World>,
     address: SocketAddr,
     ca_pem: Option<String>,
     stop: watch::Sender<bool>,
@@ -83,7 +87,14 @@ impl Simulator {
         };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let world = Arc::new(World::new(&config)?);
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
+        let world = Arc::new(World::new(&config, base_url(scheme, address))?);
+        for (n, subscription) in config.subscriptions.iter().enumerate() {
+            let refused = |problem| StartError::Config(format!("subscriptions[{n}].{problem}"));
+            let subscribed = world.webhooks.add(subscription.clone()).map_err(refused)?;
+            world.webhooks.shake_hands_eventually(subscribed, world.chance.digits());
+        }
+        world.webhooks.keep(statuses::run(Arc::clone(&world)));
         let (stop, stopped) = watch::channel(false);
         let door = Door { world: Arc::clone(&world), acceptor, http2: config.http2 };
         let accepting = clock::spawn(accept(listener, Arc::new(door), stopped));
@@ -93,14 +104,7 @@ impl Simulator {
     /// `http://127.0.0.1:PORT`, or `https://…`: what a client sets in place of
     /// `https://graph.facebook.com`.
     pub fn base_url(&self) -> String {
-        let mut reachable = self.address;
-        if reachable.ip().is_unspecified() {
-            reachable.set_ip(match reachable {
-                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        format!("{}://{reachable}", self.world.scheme)
+        self.world.base_url.clone()
     }
 
     /// The address that is listened on, with the port that was taken.
@@ -163,15 +167,11 @@ impl Simulator {
         self.world.script.clear();
     }
 
-    /// A user writes to a number now, which opens the window for a day.
-    pub fn user_wrote(&self, phone_number_id: &str, user: &str) {
-        self.world.phones.wrote(phone_number_id, user, clock::now());
-    }
-
     /// Stops listening, breaks all connections off, and returns when the port is free.
     pub async fn shutdown(mut self) {
         // Nobody listening means that accepting has ended by itself.
         let _ = self.stop.send(true);
+        self.world.webhooks.stop();
         let _ = (&mut self.accepting).await;
     }
 }
@@ -179,7 +179,19 @@ impl Simulator {
 impl Drop for Simulator {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
+        self.world.webhooks.stop();
     }
+}
+
+fn base_url(scheme: &str, address: SocketAddr) -> String {
+    let mut reachable = address;
+    if reachable.ip().is_unspecified() {
+        reachable.set_ip(match reachable {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("{scheme}://{reachable}")
 }
 
 /// What every connection needs to be served.

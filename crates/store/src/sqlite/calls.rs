@@ -2,12 +2,13 @@
 
 use turnpike_domain::ids::{ApplicationId, MessageId, MessageKey, OrganizationId};
 use turnpike_domain::ledger::Balance;
+use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{UnixMs, UtcDay};
 
 use super::messages::{self as stored, Forgotten, Page, Question};
 use super::writer::Job;
-use super::{SqliteStore, journal, verify};
+use super::{SqliteStore, events, journal, verify};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
 use crate::messages::{
     Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
@@ -123,6 +124,14 @@ impl Ledger for SqliteStore {
     fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>> {
         let cipher = self.cipher.clone();
         Box::pin(self.read(move |snapshot| journal::statement(snapshot, &cipher, organization, mode, before, limit)))
+    }
+
+    fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool> {
+        events::set_wallet_alert(self, organization, mode, below)
+    }
+
+    fn wallet_alert(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Micros>> {
+        events::wallet_alert(self, organization, mode)
     }
 
     fn verify(&self) -> Answer<'_, Verification> {

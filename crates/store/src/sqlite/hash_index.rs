@@ -64,6 +64,16 @@ pub(super) const WAMIDS: Tables = Tables {
     segments: "SELECT segment, last_message, newest_at FROM wamid_segments ORDER BY segment",
 };
 
+/// Where identities of events are found; the keys are those of events.
+pub(super) const EVENTS: Tables = Tables {
+    find_page: "SELECT entries FROM event_pages WHERE page = ?1",
+    write_page: "INSERT OR REPLACE INTO event_pages (page, entries) VALUES (?1, ?2)",
+    delete_pages: "DELETE FROM event_pages WHERE page >= ?1 AND page < ?2",
+    write_segment: "INSERT INTO event_segments (segment, first_message, last_message, newest_at, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
+    delete_segment: "DELETE FROM event_segments WHERE segment = ?1",
+    segments: "SELECT segment, last_message, newest_at FROM event_segments ORDER BY segment",
+};
+
 /// One index. The writer adds, anybody looks up.
 pub(super) struct HashIndex {
     tables: Tables,

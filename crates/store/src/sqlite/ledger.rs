@@ -7,7 +7,7 @@ use turnpike_domain::send::Mode;
 
 use super::failure::{Failure, corrupt};
 use super::memory::WalletKey;
-use super::messages::standing;
+use super::messages::{Standing, standing};
 use super::writer::Writer;
 use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved, WalletMovement};
 
@@ -84,6 +84,17 @@ impl Writer<'_> {
         self.memory.newest_at = self.memory.newest_at.max(asked.at);
         let message = standing(self.connection, asked.message)?.filter(|message| message.organization == asked.organization);
         let Some(message) = message else { return Ok(LegMoved::NotFound) };
+        // Only what Meta says can make a message dearer than it was held for; a person's late
+        // capture takes what had been given back.
+        let leg = if asked.leg == Leg::Base { message.base } else { message.meta };
+        if asked.movement == Movement::LateCapture && matches!(leg, LegState::Captured(_)) {
+            return Ok(LegMoved::Not(NotMoved::Already(leg)));
+        }
+        self.move_standing_leg(&message, asked)
+    }
+
+    /// Moves one leg of a message that stands like this.
+    pub(super) fn move_standing_leg(&mut self, message: &Standing, asked: &MoveLeg) -> Result<LegMoved, Failure> {
         let before = if asked.leg == Leg::Base { message.base } else { message.meta };
         // What is in flight is settled first, what is unknown resolved first: their evidence is
         // recorded there, and a leg that moved alone would have none.
@@ -98,7 +109,7 @@ impl Writer<'_> {
         let (held, posted, amount) = match (before, after) {
             (LegState::Held(held), LegState::Captured(amount)) => (held, -amount.0, amount),
             (LegState::Held(held), LegState::Released(amount)) => (held, 0, amount),
-            (_, LegState::LateCaptured(amount)) => (Micros::ZERO, -amount.0, amount),
+            (_, LegState::LateCaptured(_)) => (Micros::ZERO, -asked.amount.0, asked.amount),
             (_, LegState::Refunded(amount)) => (Micros::ZERO, amount.0, amount),
             _ => return Ok(LegMoved::Not(NotMoved::Impossible(before))),
         };
@@ -112,6 +123,9 @@ impl Writer<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![asked.message.0, asked.leg as i64, asked.movement as i64, amount.0, returned, asked.reason, asked.at.0])?;
+        if asked.leg == Leg::Meta {
+            self.is_settled(asked.message)?;
+        }
         self.change_wallet(wallet, |balance| {
             balance.posted = Micros(posted);
             let hold = if asked.leg == Leg::Base { &mut balance.held_base } else { &mut balance.held_meta };

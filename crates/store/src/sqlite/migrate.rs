@@ -13,6 +13,7 @@ use super::open::OpenError;
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "foundation", sql: include_str!("../../migrations/sqlite/0001_foundation.sql") },
     Migration { name: "users", sql: include_str!("../../migrations/sqlite/0002_users.sql") },
+    Migration { name: "webhooks", sql: include_str!("../../migrations/sqlite/0003_webhooks.sql") },
 ];
 
 /// One step of the schema.

@@ -8,6 +8,9 @@ mod applications;
 mod backup;
 mod calls;
 mod cells;
+mod deliveries;
+mod endpoints;
+mod events;
 mod failure;
 mod filter;
 mod hash_index;
@@ -134,8 +137,11 @@ pub struct SqliteStore {
     idempotency: Arc<HashIndex>,
     wamids: Arc<HashIndex>,
     cipher: MessageCipher,
+    claims: deliveries::Claims,
     keeper: Arc<Keeper>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    /// What the keeper syncs; see [`open::make`] for why it stays open.
+    _database: Arc<std::fs::File>,
     /// Held open for as long as the store is.
     _lock: std::fs::File,
 }
@@ -150,10 +156,11 @@ impl SqliteStore {
         let Options { folder, cipher, now, fatal, tuning } = options;
         let lock = open::take_lock(&folder)?;
         let file = folder.join(DATABASE_FILE);
+        let database = Arc::new(open::make(&file)?);
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
         recover::recognise(&connection, &cipher)?;
-        let recover::Recovered { memory, idempotency, wamids, recovery } =
+        let recover::Recovered { memory, idempotency, wamids, events, recovery } =
             recover::recover(&mut connection, &tuning, now).map_err(OpenError::from)?;
 
         let queue = Arc::new(Queue::new(tuning.queue_max));
@@ -165,6 +172,7 @@ impl SqliteStore {
             memory,
             idempotency: Arc::clone(&idempotency),
             wamids: Arc::clone(&wamids),
+            events,
             keeper: (!inline).then(|| Arc::clone(&keeper)),
             cipher: cipher.clone(),
             queue: Arc::clone(&queue),
@@ -178,16 +186,28 @@ impl SqliteStore {
         let mut threads = vec![spawn("store-writer", Box::new(move || writer::run(setup)))?];
         if !inline {
             let connection = open::copying(&file)?;
-            let (keeper, queue) = (Arc::clone(&keeper), Arc::clone(&queue));
+            let (keeper, queue, database) = (Arc::clone(&keeper), Arc::clone(&queue), Arc::clone(&database));
             let keep = move || {
-                if let Err(failure) = keeper.run(&connection) {
+                if let Err(failure) = keeper.run(&connection, &database) {
                     writer::die(&queue, fatal.as_ref(), &failure.to_string());
                 }
             };
             threads.push(spawn("store-keeper", Box::new(keep))?);
         }
-        let store =
-            SqliteStore { file, inline, queue, readers, idempotency, wamids, cipher, keeper, threads: Mutex::new(threads), _lock: lock };
+        let store = SqliteStore {
+            file,
+            inline,
+            queue,
+            readers,
+            idempotency,
+            wamids,
+            cipher,
+            claims: deliveries::Claims::default(),
+            keeper,
+            threads: Mutex::new(threads),
+            _database: database,
+            _lock: lock,
+        };
         Ok((store, recovery))
     }
 

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, FileControl, MAIN_DB, OpenFlags};
 
 use super::failure::Failure;
 
@@ -26,6 +26,11 @@ const WRITER_CACHE_KIB: i64 = 8_192;
 
 /// Page cache of each reader in KiB.
 const READER_CACHE_KIB: i64 = 2_048;
+
+/// The database grows by this much at a time, blocks and all. To sync a file that has grown costs
+/// a commit of the file system's own journal, ten times a plain sync: so it grows rarely, and then
+/// in the keeper's hands.
+const GROWS_BY_BYTES: i32 = 256 << 10;
 
 /// Why a data folder could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +101,10 @@ pub(super) fn take_lock(folder: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens the database for writing, making the file (0600) where it is missing.
-pub(super) fn writing(file: &Path, checkpoint_ceiling_pages: u32) -> Result<Connection, OpenError> {
+/// Makes the database's file (0600) where it is missing. What it returns must outlive every
+/// connection: closing any descriptor of a file drops all locks that the process has on it, SQLite's
+/// too.
+pub(super) fn make(file: &Path) -> Result<File, OpenError> {
     // SQLite gives its log and index files the mode of the database, so the mode is set here once.
     OpenOptions::new()
         .create(true)
@@ -105,7 +112,11 @@ pub(super) fn writing(file: &Path, checkpoint_ceiling_pages: u32) -> Result<Conn
         .write(true)
         .mode(0o600)
         .open(file)
-        .map_err(|source| OpenError::Folder { path: file.to_owned(), source })?;
+        .map_err(|source| OpenError::Folder { path: file.to_owned(), source })
+}
+
+/// Opens the database for writing.
+pub(super) fn writing(file: &Path, checkpoint_ceiling_pages: u32) -> Result<Connection, OpenError> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
@@ -124,6 +135,7 @@ pub(super) fn writing(file: &Path, checkpoint_ceiling_pages: u32) -> Result<Conn
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", checkpoint_ceiling_pages)?;
+    grow_by_the_chunk(&connection)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }
@@ -134,7 +146,14 @@ pub(super) fn copying(file: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    grow_by_the_chunk(&connection)?;
     Ok(connection)
+}
+
+/// The size of a chunk belongs to a connection, and whoever copies the log cuts the file to it.
+fn grow_by_the_chunk(connection: &Connection) -> rusqlite::Result<()> {
+    let mut bytes = GROWS_BY_BYTES;
+    connection.file_control(Some(MAIN_DB), FileControl::ChunkSize(&mut bytes))
 }
 
 /// Opens the database for reading only.

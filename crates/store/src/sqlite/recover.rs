@@ -10,6 +10,7 @@ use turnpike_domain::ledger::OutcomeKind;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
 
+use super::events::{self, RecoveredEvents};
 use super::failure::{Failure, corrupt};
 use super::hash_index::{self, HashIndex};
 use super::memory::Memory;
@@ -27,6 +28,7 @@ pub(super) struct Recovered {
     pub(super) memory: Memory,
     pub(super) idempotency: Arc<HashIndex>,
     pub(super) wamids: Arc<HashIndex>,
+    pub(super) events: RecoveredEvents,
     pub(super) recovery: Recovery,
 }
 
@@ -63,7 +65,8 @@ pub(super) fn recover(connection: &mut Connection, tuning: &Tuning, now: UnixMs)
     pin_resolved_keys(connection, &idempotency, &mut memory, now)?;
     let (wamids, covered) = HashIndex::load(connection, hash_index::WAMIDS, tuning.segment_entries, None, now)?;
     add_recent_wamids(connection, &wamids, covered)?;
-    Ok(Recovered { memory, idempotency: Arc::new(idempotency), wamids: Arc::new(wamids), recovery })
+    let events = events::recover(connection, tuning, now)?;
+    Ok(Recovered { memory, idempotency: Arc::new(idempotency), wamids: Arc::new(wamids), events, recovery })
 }
 
 /// Every admitted message without an outcome gets one. Whether Meta saw a real one cannot be

@@ -39,7 +39,7 @@ fn owns(connection: &Connection, organization: OrganizationId, application: Appl
     Ok(found == 1)
 }
 
-fn write(connection: &Connection, application: ApplicationId, user: Hash16, note: UserNote) -> Result<(), Failure> {
+pub(super) fn write(connection: &Connection, application: ApplicationId, user: Hash16, note: UserNote) -> Result<(), Failure> {
     let (column, value) = match note {
         // Events come out of order: the newest time stands.
         UserNote::Wrote(at) => ("last_wrote_at = max(coalesce(last_wrote_at, 0), ?3)", Some(at.0)),

@@ -19,6 +19,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::UtcDay;
 
 use super::Tuning;
+use super::events::{EventState, EventsJob, RecoveredEvents};
 use super::failure::Failure;
 use super::hash_index::HashIndex;
 use super::keeper::{self, Keeper};
@@ -28,6 +29,7 @@ use super::queue::Queue;
 use super::reply::{self, Caller, Withheld};
 use super::statements::Statements;
 use crate::StoreError;
+use crate::deliveries::Finished;
 use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved};
 use crate::messages::{Admission, Admit, Outcome, Resolve, Settled};
 
@@ -51,6 +53,10 @@ pub(super) enum Job {
     Balance(OrganizationId, Mode, Caller<Option<Balance>>),
     /// One slice of [`crate::messages::Messages::forget_before`].
     Forget(UtcDay, UtcDay, Caller<Forgotten>),
+    /// What Meta reported, and what is kept of it.
+    Events(EventsJob),
+    /// See [`crate::deliveries::Deliveries::finish`].
+    Finish(Vec<Finished>, Caller<()>),
     /// Rare writes of the control plane, each in a savepoint of its own.
     Control(Box<dyn ControlJob>),
 }
@@ -63,6 +69,8 @@ impl Job {
             Job::Settle(batch, _) => batch.len().max(1),
             Job::Resolve(batch, _) => batch.len().max(1),
             Job::MoveLegs(batch, _) => batch.len().max(1),
+            Job::Events(job) => job.weight(),
+            Job::Finish(batch, _) => batch.len().max(1),
             Job::MoveWallet(..) | Job::Balance(..) | Job::Forget(..) | Job::Control(_) => 1,
         }
     }
@@ -76,6 +84,8 @@ impl Job {
             Job::MoveLegs(_, caller) => caller.refuse(error),
             Job::Balance(_, _, caller) => caller.refuse(error),
             Job::Forget(_, _, caller) => caller.refuse(error),
+            Job::Events(job) => job.refuse(error),
+            Job::Finish(_, caller) => caller.refuse(error),
             Job::Control(job) => job.refuse(error),
         }
     }
@@ -99,6 +109,8 @@ pub(super) struct WriterSetup {
     pub(super) idempotency: Arc<HashIndex>,
     /// Where wamids are found.
     pub(super) wamids: Arc<HashIndex>,
+    /// What the start found of events.
+    pub(super) events: RecoveredEvents,
     /// Copies the log beside it; `None` leaves that to SQLite.
     pub(super) keeper: Option<Arc<Keeper>>,
     /// Makes public ids.
@@ -113,11 +125,12 @@ pub(super) struct WriterSetup {
 
 /// Runs until the queue ends.
 pub(super) fn run(setup: WriterSetup) {
-    let WriterSetup { connection, memory, idempotency, wamids, keeper, cipher, queue, tuning, fatal } = setup;
+    let WriterSetup { connection, memory, idempotency, wamids, events, keeper, cipher, queue, tuning, fatal } = setup;
     let death = Death { queue: &queue, fatal: fatal.as_ref() };
-    let ended = Statements::prepare(&connection).map_err(Failure::from).and_then(|statements| {
+    let prepared = Statements::prepare(&connection).and_then(|statements| Ok((statements, EventState::prepare(&connection, events)?)));
+    let ended = prepared.map_err(Failure::from).and_then(|(statements, events)| {
         let marked = memory.settled_to().0;
-        let mut writer = Writer { connection: &connection, statements, memory, idempotency, wamids, keeper, cipher, marked };
+        let mut writer = Writer { connection: &connection, statements, memory, idempotency, wamids, events, keeper, cipher, marked };
         writer.serve(&queue, &tuning)
     });
     if let Err(failure) = ended {
@@ -162,6 +175,7 @@ pub(super) struct Writer<'c> {
     pub(super) memory: Memory,
     pub(super) idempotency: Arc<HashIndex>,
     pub(super) wamids: Arc<HashIndex>,
+    pub(super) events: EventState<'c>,
     keeper: Option<Arc<Keeper>>,
     pub(super) cipher: MessageCipher,
     /// What the mark in the database says is settled.
@@ -231,6 +245,7 @@ impl Writer<'_> {
         let admitted_to = turnpike_domain::ids::MessageKey(self.memory.last_place);
         self.idempotency.work_a_slice(self.connection, admitted_to, self.memory.newest_at)?;
         self.wamids.work_a_slice(self.connection, self.memory.settled_to(), self.memory.newest_at)?;
+        self.events.work_a_slice(self.memory.newest_at)?;
 
         #[cfg(feature = "planted-bugs")]
         if answers_too_early {
@@ -239,6 +254,7 @@ impl Writer<'_> {
         let committed = reply::commit(self.connection)?;
         self.idempotency.committed();
         self.wamids.committed();
+        self.events.index.committed();
         for answer in answers {
             answer.release(&committed);
         }
@@ -258,11 +274,23 @@ impl Writer<'_> {
             Job::MoveWallet(movement, caller) => caller.withhold(self.move_wallet(&movement)?),
             Job::Balance(organization, mode, caller) => caller.withhold(self.wallet((organization, mode))?),
             Job::Forget(contents, answers, caller) => caller.withhold(self.forget_a_slice(contents, answers)?),
-            Job::Control(job) => return control(self.connection, job),
+            Job::Events(job) => self.run_events(job)?,
+            Job::Finish(batch, caller) => caller.withhold(self.finish(batch)?),
+            Job::Control(job) => {
+                let answer = control(self.connection, job);
+                self.events.control_wrote();
+                return answer;
+            }
         }))
     }
 
     fn write_wallets(&mut self) -> Result<(), Failure> {
+        if !self.events.has_no_alerts() {
+            let changed: Vec<_> = self.memory.changed_wallets.iter().copied().collect();
+            for wallet in changed {
+                self.watch_wallet(wallet)?;
+            }
+        }
         for (organization, mode) in self.memory.changed_wallets.drain() {
             let Some(balance) = self.memory.wallets.get(&(organization, mode)) else { continue };
             let changed = self.statements.update_wallet.execute(params![

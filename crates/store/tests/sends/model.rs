@@ -221,6 +221,12 @@ impl Model {
         if message.outcome.is_none() || message.is_open_unknown() || asked.movement == Movement::Hold {
             return LegMoved::Not(NotMoved::Impossible(message_leg(message, asked.leg)));
         }
+        // Only Meta makes a message dearer than it was held for.
+        if asked.movement == Movement::LateCapture
+            && let captured @ LegState::Captured(_) = message_leg(message, asked.leg)
+        {
+            return LegMoved::Not(NotMoved::Already(captured));
+        }
         match self.apply(asked.message, asked.leg, asked.movement, asked.amount) {
             Ok(after) => LegMoved::Done(after),
             Err(not) => LegMoved::Not(not),

@@ -4,6 +4,7 @@
 //! it; else through the same routes in this process, on the folder itself. So there is one set of
 //! rules, whoever asks and however.
 
+mod stream;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use turnpike_engine::secret::Secret;
 use turnpike_store::sqlite::OpenError;
 
+pub(crate) use self::stream::post;
 use crate::cli::{Remote, SettingArgs};
 use crate::config::{self, Config, Environment, Log};
 use crate::failure::Failure;

@@ -57,17 +57,32 @@ pub(super) async fn over_socket(socket: &Path, mut request: Request<Bytes>) -> R
 /// Asks a gateway elsewhere.
 pub(super) async fn over_network(url: &Url, ca_file: Option<&Path>, mut request: Request<Bytes>) -> Result<Response<Bytes>, Failure> {
     let place = url.origin().ascii_serialization();
-    let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
+    request.headers_mut().insert(HOST, authority(url)?);
+    exchange(connect(url, ca_file).await?, request, &place).await
+}
+
+/// The `Host` of a URL.
+pub(super) fn authority(url: &Url) -> Result<HeaderValue, Failure> {
+    let host = url.host_str().unwrap_or_default();
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    let authority = HeaderValue::try_from(authority).map_err(|_| Failure::Usage(format!("{place} is no address")))?;
-    request.headers_mut().insert(HOST, authority);
+    HeaderValue::try_from(authority).map_err(|_| Failure::Usage(format!("{} is no address", url.origin().ascii_serialization())))
+}
+
+/// A connection, whatever it is made of.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// Connects to where a URL leads, in TLS if it says so.
+pub(super) async fn connect(url: &Url, ca_file: Option<&Path>) -> Result<Box<dyn Wire>, Failure> {
+    let place = url.origin().ascii_serialization();
+    let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((bare, port)))
         .await
         .map_err(|_| Failure::Unreachable(format!("{place} does not answer; see that the address is right and the gateway runs")))?
         .map_err(|problem| lost(&place, &problem))?;
     if url.scheme() == "http" {
-        return exchange(stream, request, &place).await;
+        return Ok(Box::new(stream));
     }
     let name = rustls::pki_types::ServerName::try_from(bare.to_owned()).map_err(|_| Failure::Usage(format!("{bare} is no host name")))?;
     let config = tls::client_config(ca_file).map_err(|problem| Failure::Usage(format!("{problem:#}")))?;
@@ -79,12 +94,12 @@ pub(super) async fn over_network(url: &Url, ca_file: Option<&Path>, mut request:
                 "no trusted connection to {place}: {problem}. With a certificate of your own, name its authority with --ca-file"
             ))
         })?;
-    exchange(stream, request, &place).await
+    Ok(Box::new(stream))
 }
 
 async fn exchange<S>(stream: S, mut request: Request<Bytes>, place: &str) -> Result<Response<Bytes>, Failure>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let (mut sender, connection) =
@@ -108,7 +123,7 @@ where
         .unwrap_or_else(|_| Err(Failure::Unreachable(format!("{place} took the request and did not answer within half an hour"))))
 }
 
-fn lost(place: &str, problem: &dyn std::error::Error) -> Failure {
+pub(super) fn lost(place: &str, problem: &dyn std::error::Error) -> Failure {
     Failure::Unreachable(format!("cannot reach the gateway at {place}: {problem}. See that it runs, and that the address is right"))
 }
 

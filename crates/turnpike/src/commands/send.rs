@@ -8,12 +8,11 @@ use clap::{ArgGroup, Args as ClapArgs};
 use http::HeaderValue;
 use serde_json::{Value, json};
 use turnpike_domain::api_key::{ApiKeyText, KeyKind, Presented};
-use turnpike_engine::secret::Secret;
 
+use super::api_key::KeyArgs;
 use super::context::{Context, money, text};
-use super::demo;
 use crate::cli::Remote;
-use crate::client::{Ask, Gateway};
+use crate::client::Ask;
 use crate::failure::Failure;
 use crate::output::{Cell, Style};
 
@@ -52,15 +51,8 @@ pub(crate) struct Args {
     /// The whole message as JSON; - reads standard input
     #[arg(long, value_name = "FILE", conflicts_with = "to")]
     body: Option<PathBuf>,
-    /// API key (it is seen in the list of processes; better --key-file or TURNPIKE_API_KEY)
-    #[arg(long, value_name = "KEY", conflicts_with = "key_file")]
-    key: Option<String>,
-    /// File with the API key
-    #[arg(long, value_name = "FILE")]
-    key_file: Option<PathBuf>,
-    /// Use a sandbox key: nothing reaches WhatsApp
-    #[arg(long)]
-    sandbox: bool,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Check everything and send nothing
     #[arg(long)]
     fake: bool,
@@ -81,7 +73,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             "no gateway runs on {folder}, and a message is only sent by one that runs. Start it with: turnpike serve --data {folder}"
         )));
     }
-    let key = args.key(context, &gateway)?;
+    let key = args.key.find(context, &gateway)?;
     let simulated = matches!(ApiKeyText::parse(key.expose()).map(Presented::kind), Some(KeyKind::Sandbox));
     let mut ask = Ask::public(SEND_PATH, body, key).with("is_fake", args.fake.then_some(true));
     if let Some(key) = &args.idempotency_key {
@@ -152,44 +144,6 @@ impl Args {
         }
         Ok(Bytes::from(message.to_string()))
     }
-
-    fn key(&self, context: &Context, gateway: &Gateway) -> Result<Secret, Failure> {
-        let environment = &context.environment;
-        let file =
-            self.key_file.clone().or_else(|| environment.get("TURNPIKE_API_KEY_FILE").map(PathBuf::from).filter(|_| self.key.is_none()));
-        let given = match (&self.key, file) {
-            (Some(key), _) => Some(key.clone()),
-            (None, Some(path)) => Some(
-                std::fs::read_to_string(&path)
-                    .map_err(|problem| Failure::Usage(format!("the API key's file {} cannot be read: {problem}", path.display())))?,
-            ),
-            (None, None) => environment.get("TURNPIKE_API_KEY").map(str::to_owned).or_else(|| demo_key(gateway, self.sandbox)),
-        };
-        let Some(key) = given else {
-            return Err(Failure::Usage(
-                "a message needs an API key: give --key-file FILE or TURNPIKE_API_KEY. Make one with: turnpike key create".to_owned(),
-            ));
-        };
-        let key = key.trim().to_owned();
-        match ApiKeyText::parse(&key).map(Presented::kind) {
-            None => {
-                return Err(Failure::Usage("this is no API key, or not copied whole: a key is pk_ or sk_ and 32 characters".to_owned()));
-            }
-            Some(KeyKind::Live) if self.sandbox => {
-                return Err(Failure::Usage(
-                    "--sandbox needs a sandbox key, which begins with sk_; this one would send for real".to_owned(),
-                ));
-            }
-            Some(_) => {}
-        }
-        Ok(Secret::new(key))
-    }
-}
-
-/// The key that `turnpike demo` left in its folder.
-fn demo_key(gateway: &Gateway, sandbox: bool) -> Option<String> {
-    let kept: Value = serde_json::from_slice(&std::fs::read(gateway.folder()?.join(demo::KEYS_FILE)).ok()?).ok()?;
-    kept[if sandbox { "sandboxKey" } else { "liveKey" }].as_str().map(str::to_owned)
 }
 
 fn read_body(path: &Path) -> Result<Bytes, Failure> {

@@ -3,7 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
-use super::context::{Context, time, yes_no};
+use super::context::{Context, THE_ONLY_ONE, count, time, yes_no};
 use super::key::OfApp;
 use super::org::put;
 use crate::cli::Remote;
@@ -43,6 +43,20 @@ enum Command {
     OptOut(Which),
     /// Note that a user wants marketing again
     OptIn(Which),
+    /// Erase what is kept of a user: bodies, events, raw webhooks, window
+    #[command(after_help = "\
+It is gone from the organization's messages, events and webhooks at once, and from backups that are
+restored later. The books keep the amounts, which name nobody.")]
+    Erase {
+        /// Phone number with country code, or user id
+        user: String,
+        /// Organization: its name or id; may be left out where there is one
+        #[arg(long)]
+        org: Option<String>,
+        /// Go ahead without asking
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -55,6 +69,9 @@ struct Which {
 
 /// Does it.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    if let Command::Erase { user, org, yes } = &args.command {
+        return erase(args, context, user, org.as_deref(), *yes);
+    }
     let (which, path, body) = match &args.command {
         Command::Show(which) => (which, "show", json!({"user": which.user})),
         Command::Wrote { which, at } => {
@@ -64,10 +81,23 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         }
         Command::OptOut(which) => (which, "note", json!({"user": which.user, "note": "opt-out"})),
         Command::OptIn(which) => (which, "note", json!({"user": which.user, "note": "opt-in"})),
+        Command::Erase { .. } => return Ok(()),
     };
     let ask = Ask::post(&["applications", which.app.segment(), "users", path], &body);
     let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
     show(context, &answer.data);
+    Ok(())
+}
+
+fn erase(args: &Args, context: &Context, user: &str, org: Option<&str>, yes: bool) -> Result<(), Failure> {
+    if !yes && !context.confirm("Erase everything that is kept of this user?")? {
+        context.out.line("Nothing was erased.");
+        return Ok(());
+    }
+    let ask = Ask::post(&["organizations", org.unwrap_or(THE_ONLY_ONE), "erase"], &json!({"user": user}));
+    let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
+    let erased = usize::try_from(answer.data["erased"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+    context.out.line(format!("{} emptied.", count(erased, "record is", "records are")));
     Ok(())
 }
 

@@ -71,6 +71,17 @@ enum Command {
         #[arg(long)]
         org: Option<String>,
     },
+    /// Be told by a `balance_low` event when available falls below an amount
+    Alert {
+        #[command(flatten)]
+        which: Which,
+        /// The amount, such as 5.00
+        #[arg(long, value_name = "AMOUNT", required_unless_present = "off")]
+        below: Option<String>,
+        /// Be told no more
+        #[arg(long, conflicts_with = "below")]
+        off: bool,
+    },
     /// List what moved, newest first
     Statement {
         #[command(flatten)]
@@ -127,6 +138,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             Ok(())
         }
         Command::Refund { message, leg, reason, org } => refund(args, context, message, *leg, reason, org.as_deref()),
+        Command::Alert { which, below, off: _ } => {
+            let body = json!({"below": below, "sandbox": which.sandbox});
+            let Some(answer) = context.ask(&args.remote, Ask::post(&which.path(&["alert"]), &body))? else { return Ok(()) };
+            context.out.line(match answer.data["below"].as_str() {
+                Some(below) => format!("A balance_low event tells of it when available falls below {below}."),
+                None => "Nobody is told of a low balance.".to_owned(),
+            });
+            Ok(())
+        }
         Command::Statement { which, limit, before } => statement(args, context, which, *limit, before.as_deref()),
     }
 }

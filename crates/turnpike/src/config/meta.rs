@@ -65,7 +65,17 @@ impl AppGiven {
             );
             return None;
         };
-        Some(MetaApp { id, secrets, verify_token })
+        let customer = self.is_customers(problems)?;
+        Some(MetaApp { id, secrets, verify_token, customer })
+    }
+
+    fn is_customers(&self, problems: &mut Problems) -> Option<bool> {
+        let Some(given) = self.get("customer") else { return Some(false) };
+        let flag = given.text.parse().ok();
+        if flag.is_none() {
+            problems.refused(given.source.place(), format!("`customer` must be true or false, and is `{}`", given.text));
+        }
+        flag
     }
 
     /// The app's secrets, the newest first.

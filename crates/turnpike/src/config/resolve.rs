@@ -1,14 +1,14 @@
 //! From text to the rooms' own types. Every value that cannot be read becomes a problem at its place.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use turnpike_domain::money::Micros;
 use turnpike_engine::net::{NetConfig, Timeouts};
 use turnpike_engine::secret::Secret;
-use turnpike_engine::settings::{MetaApp, Settings};
+use turnpike_engine::settings::{MetaApp, Retention, Settings};
 use turnpike_web::server::{Network, ServerLimits};
 
 use super::overlay::{Given, Overlay};
@@ -34,7 +34,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
         trusted_proxies: read.networks(),
         workers: read.optional_count("workers", 1, 1_024),
         master_key: read.master_key(&data),
-        settings: read.settings(),
+        settings: read.settings(&data),
         net: read.net(),
         sandbox: read.flag("sandbox.enabled"),
         metrics_public: read.flag("metrics.public"),
@@ -48,6 +48,10 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
     (config, !read.failed)
 }
 
+/// Where files lie on their way to Meta, in the data folder: beside the database, so that one disk is
+/// watched.
+const SPOOL_FOLDER: &str = "spool";
+
 struct Reader<'a> {
     overlay: &'a Overlay,
     problems: &'a mut Problems,
@@ -55,7 +59,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn settings(&mut self) -> Settings {
+    fn settings(&mut self, data: &Path) -> Settings {
         Settings {
             graph_url: self.text("graph.url").trim_end_matches('/').to_owned(),
             graph_version: self.graph_version(),
@@ -64,10 +68,42 @@ impl Reader<'_> {
             answer_wait: self.duration("graph.answer_wait"),
             reply_within: self.duration("graph.reply_within"),
             sandbox_refill: self.amount("sandbox.refill"),
+            spool_folder: data.join(SPOOL_FOLDER),
             pause_probe_every: self.duration("graph.pause_probe_every"),
             template_trust: self.duration("messages.template_trust"),
             likely_repeat: self.duration("messages.likely_repeat"),
+            public_url: self.public_url(),
+            intake_within: self.duration("intake.durable_within"),
+            retention: Retention {
+                raw_days: self.days("retention.raw_webhooks_days", 0),
+                event_days: self.days("retention.events_days", 1),
+                status_days: self.days("retention.statuses_days", 1),
+            },
         }
+    }
+
+    /// Where customers reach us: as configured, or where we listen.
+    fn public_url(&mut self) -> String {
+        let Some(given) = self.overlay.get("public_url") else {
+            let scheme = if self.overlay.get("tls.cert").is_some() { "https" } else { "http" };
+            return format!("{scheme}://{}", self.text("listen"));
+        };
+        let url = given.text.trim_end_matches('/').to_owned();
+        let is_plain = url::Url::parse(&url).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+        });
+        if !is_plain {
+            self.refuse_key("public_url", "must look like https://gateway.example.org, without a user, a query or a fragment");
+        }
+        url
+    }
+
+    fn days(&mut self, key: &'static str, least: usize) -> u16 {
+        u16::try_from(self.count(key, least, 3_650)).unwrap_or(u16::MAX)
     }
 
     fn net(&mut self) -> NetConfig {

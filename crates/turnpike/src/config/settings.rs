@@ -78,6 +78,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("listen", Kind::Text, "127.0.0.1:8080"),
     setting("behind_proxy", Kind::Flag, "false"),
     setting("trusted_proxies", Kind::List, ""),
+    unset("public_url", Kind::Text),
     unset("workers", Kind::Number),
     unset("master_key_file", Kind::Path),
     unset("master_key", Kind::Secret),
@@ -103,6 +104,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("graph.pause_probe_every", Kind::Text, "60s"),
     setting("messages.likely_repeat", Kind::Text, "10m"),
     setting("messages.template_trust", Kind::Text, "30s"),
+    setting("intake.durable_within", Kind::Text, "900ms"),
+    setting("retention.raw_webhooks_days", Kind::Number, "7"),
+    setting("retention.events_days", Kind::Number, "30"),
+    setting("retention.statuses_days", Kind::Number, "90"),
     setting("sandbox.enabled", Kind::Flag, "true"),
     setting("sandbox.refill", Kind::Text, "100.00"),
     setting("metrics.public", Kind::Flag, "false"),
@@ -127,8 +132,9 @@ pub(crate) static SETTINGS: &[Setting] = &[
 ];
 
 /// The keys of a `[[meta.app]]`, and of `TURNPIKE_META_APP_…`.
-pub(crate) static APP_KEYS: [(&str, Kind); 6] = [
+pub(crate) static APP_KEYS: [(&str, Kind); 7] = [
     ("id", Kind::Text),
+    ("customer", Kind::Flag),
     ("secret_file", Kind::Path),
     ("secret", Kind::Secret),
     ("secrets", Kind::List),

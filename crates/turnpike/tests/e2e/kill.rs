@@ -300,9 +300,16 @@ async fn close(house: &House, acknowledged: &BTreeMap<usize, (String, String)>, 
 }
 
 /// Numbers that look random and come again with the same seed (splitmix64).
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
+    /// A chance of its own seed, which is printed.
+    pub(crate) fn new() -> Chance {
+        let seed = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        eprintln!("chance is drawn from seed {seed}");
+        Chance(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -311,7 +318,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low)
     }
 }

@@ -167,9 +167,12 @@ pub const CATALOGUE: &[ErrorDoc] = &[
         http: &[404, 405],
         title: "No such route or method",
         description: "There is nothing at this address.",
-        what_happened: "404: the path is not one of the gateway's, or what it names does not exist or is not yours. 405: the path exists, but not with this method; the header `Allow` names those that it knows.",
+        what_happened: "404: the path is not one of the gateway's, or what it names does not exist or is not yours; with `reason: expired` it is a file that existed and that Meta keeps no longer. 405: the path exists, but not with this method; the header `Allow` names those that it knows.",
         what_to_do: "Compare method and path with the documentation, letter by letter: a slash at the end makes another path. Sends are `POST /v1/wa/message`.",
-        params: &[("allow", "With 405: the methods that the route knows.")],
+        params: &[
+            ("allow", "With 405: the methods that the route knows."),
+            ("reason", "With 404: `expired` where a file was there and its time is over."),
+        ],
     },
     ErrorDoc {
         code: "REQ_006",

@@ -86,7 +86,7 @@ pub fn code(refusal: &Refusal) -> &'static str {
         Refusal::Fields(_) => "REQ_002",
         Refusal::NotJson => "REQ_003",
         Refusal::BodyTooLarge { .. } => "REQ_004",
-        Refusal::NotFound | Refusal::MethodNotAllowed { .. } => "REQ_005",
+        Refusal::NotFound | Refusal::FileExpired | Refusal::MethodNotAllowed { .. } => "REQ_005",
         Refusal::BadFraming { .. } => "REQ_006",
         Refusal::BodyTooSlow => "REQ_007",
         Refusal::HeadTooLarge => "REQ_008",
@@ -98,6 +98,9 @@ pub fn code(refusal: &Refusal) -> &'static str {
         Refusal::NotSent { .. } => "GW_002",
         Refusal::OutcomeUnknown { .. } => "GW_003",
         Refusal::Overloaded { .. } => "GW_004",
+        Refusal::WrongVerifyToken => "WH_001",
+        Refusal::NoSignature => "WH_002",
+        Refusal::WrongSignature => "WH_003",
         Refusal::Bug => "SYS_001",
     }
 }
@@ -106,16 +109,18 @@ pub fn code(refusal: &Refusal) -> &'static str {
 #[must_use]
 pub fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::UnknownKey | Refusal::NoAuthorization | Refusal::NotBearer => StatusCode::UNAUTHORIZED,
+        Refusal::UnknownKey | Refusal::NoAuthorization | Refusal::NotBearer | Refusal::NoSignature | Refusal::WrongSignature => {
+            StatusCode::UNAUTHORIZED
+        }
         Refusal::KeyStoreUnreachable | Refusal::KeyRecordUnreadable | Refusal::Bug => StatusCode::INTERNAL_SERVER_ERROR,
-        Refusal::NotAllowed(_) => StatusCode::FORBIDDEN,
+        Refusal::NotAllowed(_) | Refusal::WrongVerifyToken => StatusCode::FORBIDDEN,
         Refusal::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::InsufficientBalance { .. } => StatusCode::PAYMENT_REQUIRED,
         Refusal::LedgerUnreachable | Refusal::NotSent { .. } | Refusal::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::NotOneObject { .. } | Refusal::Fields(_) | Refusal::BadFraming { .. } => StatusCode::BAD_REQUEST,
         Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::NotFound => StatusCode::NOT_FOUND,
+        Refusal::NotFound | Refusal::FileExpired => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Refusal::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -156,12 +161,16 @@ pub fn retryable(refusal: &Refusal) -> bool {
         | Refusal::NotJson
         | Refusal::BodyTooLarge { .. }
         | Refusal::NotFound
+        | Refusal::FileExpired
         | Refusal::MethodNotAllowed { .. }
         | Refusal::BadFraming { .. }
         | Refusal::HeadTooLarge
         | Refusal::WindowClosed { .. }
         | Refusal::OptedOut
         | Refusal::KeyReused
+        | Refusal::WrongVerifyToken
+        | Refusal::NoSignature
+        | Refusal::WrongSignature
         | Refusal::OutcomeUnknown { .. } => false,
     }
 }
@@ -195,7 +204,7 @@ pub fn render(refusal: &Refusal, context: ErrorContext) -> Response {
         headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000).max(1)));
     }
     match refusal {
-        Refusal::UnknownKey | Refusal::NoAuthorization | Refusal::NotBearer => {
+        Refusal::UnknownKey | Refusal::NoAuthorization | Refusal::NotBearer | Refusal::NoSignature | Refusal::WrongSignature => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         Refusal::MethodNotAllowed { allow } => {
@@ -218,7 +227,7 @@ pub fn envelope(refusal: &Refusal, context: ErrorContext) -> Bytes {
     let errors = Errors {
         code,
         group: group(status(refusal)),
-        description: description(refusal, document),
+        description: description(refusal, document, context),
         params: params(refusal, context),
         doc: Link(code),
     };
@@ -375,6 +384,7 @@ fn params(refusal: &Refusal, context: ErrorContext) -> Params<'_> {
         Refusal::Fields(fields) => params.fields = Some(fields),
         Refusal::BodyTooLarge { limit } => params.limit = Some(*limit),
         Refusal::MethodNotAllowed { allow } => params.allow = Some(allow),
+        Refusal::FileExpired => params.reason = Some("expired"),
         Refusal::BadFraming { problem } => params.problem = Some(problem),
         Refusal::WindowClosed { closed_at } => params.window_closed_at = closed_at.map(|at| at.to_rfc3339()),
         Refusal::MetaRefused(meta) => params.meta = Some(meta_params(meta)),
@@ -401,7 +411,7 @@ fn meta_params(meta: &MetaRefusal) -> MetaParams<'_> {
 }
 
 /// One sentence for a person, with the particulars of this case where there are any.
-fn description<'a>(refusal: &'a Refusal, document: &'static ErrorDoc) -> std::borrow::Cow<'a, str> {
+fn description<'a>(refusal: &'a Refusal, document: &'static ErrorDoc, context: ErrorContext) -> std::borrow::Cow<'a, str> {
     match refusal {
         Refusal::NotAllowed(reason) => not_allowed_sentence(*reason).into(),
         Refusal::Limited { limit, .. } => limit_sentence(*limit).into(),
@@ -414,12 +424,16 @@ fn description<'a>(refusal: &'a Refusal, document: &'static ErrorDoc) -> std::bo
         },
         Refusal::BodyTooLarge { limit } => format!("The body is larger than {limit} bytes.").into(),
         Refusal::NotFound => document.description.into(),
+        Refusal::FileExpired => "Meta keeps this file no longer: what a user sent can be fetched for 7 days, what was uploaded for 30.".into(),
         Refusal::MethodNotAllowed { allow } => format!("This route does not know that method. It knows: {allow}.").into(),
         Refusal::BadFraming { problem } => format!("The request is not framed as HTTP asks: {problem}.").into(),
         Refusal::MetaRefused(meta) if meta.by_gateway => {
             format!("The message does not match its template, so it was not sent: {}", meta.details.as_deref().unwrap_or(&meta.title)).into()
         }
-        Refusal::MetaRefused(meta) => format!("Meta refused the message: {} (code {}).", meta.title.trim_end_matches('.'), meta.code).into(),
+        Refusal::MetaRefused(meta) => {
+            let what = if context.send == Sending::No { "request" } else { "message" };
+            format!("Meta refused the {what}: {} (code {}).", meta.title.trim_end_matches('.'), meta.code).into()
+        }
         Refusal::OutcomeUnknown { presumed_not_sent: true, .. } => {
             "No evidence of this message came, so it is presumed not sent and its price was released. Use a new Idempotency-Key to send it again.".into()
         }
@@ -443,7 +457,7 @@ fn limit_sentence(limit: LimitKind) -> &'static str {
         LimitKind::Second => "The API key has used up its requests of this second.",
         LimitKind::Minute => "The API key has used up its requests of this minute.",
         LimitKind::Day => "The API key has used up its messages of this UTC day.",
-        LimitKind::Concurrency => "The API key has as many sends in flight as it may have.",
+        LimitKind::Concurrency => "As many requests as may be are in flight at once.",
         LimitKind::Number => "The sending number has reached the pace that Meta allows it.",
         LimitKind::Pair => "This recipient is being written to faster than Meta allows one number.",
         LimitKind::Spend => "The API key has spent what it may spend on this UTC day.",

@@ -44,6 +44,7 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::NotJson,
         Refusal::BodyTooLarge { limit: 1_048_576 },
         Refusal::NotFound,
+        Refusal::FileExpired,
         Refusal::MethodNotAllowed { allow: "POST" },
         Refusal::BadFraming { problem: "there are two Host headers" },
         Refusal::BodyTooSlow,
@@ -60,6 +61,9 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::OutcomeUnknown { message, cause: Some(UnknownCause::Timeout), presumed_not_sent: false },
         Refusal::OutcomeUnknown { message, cause: None, presumed_not_sent: true },
         Refusal::Overloaded { retry_after_ms: 1_500 },
+        Refusal::WrongVerifyToken,
+        Refusal::NoSignature,
+        Refusal::WrongSignature,
         Refusal::Bug,
     ]
 }

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod headers;
 mod lookup;
+mod media;
 pub mod query;
 mod send;
 
@@ -57,6 +58,9 @@ impl Messaging {
             };
         }
         let path = request.head.uri.path().to_owned();
+        if let Some(id) = media::tail_of(&path) {
+            return self.media(request, id, context).await;
+        }
         match (path.strip_prefix(SEND_PATH).and_then(|tail| tail.strip_prefix('/')), &request.head.method) {
             (Some("check"), &Method::POST) => self.check(request).await,
             (Some("check"), _) => render(&Refusal::MethodNotAllowed { allow: "POST" }, context),

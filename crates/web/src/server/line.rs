@@ -158,7 +158,7 @@ impl Line {
 
     pub(super) fn stream_ended(&self) {
         self.streams.fetch_sub(1, Ordering::Relaxed);
-        if self.phase() == Phase::Answering {
+        if matches!(self.phase(), Phase::Answering | Phase::Idle) {
             self.enter(Phase::Idle);
         }
     }
@@ -265,6 +265,13 @@ impl Line {
         let held_up = self.held_up.load(Ordering::Relaxed);
         if held_up != FLOWING && overdue(held_up, limits.write_stall) {
             return self.order(CUT);
+        }
+        // HTTP/2 knows no phase of answering: between two pieces of a stream the connection looks idle.
+        if self.is_multiplexed() && self.is_streaming() {
+            if draining {
+                self.order(FINISH);
+            }
+            return;
         }
         let idle = if draining { limits.drain_idle } else { limits.keep_alive_idle };
         match Phase::from_low_bits(packed) {

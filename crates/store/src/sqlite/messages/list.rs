@@ -48,6 +48,21 @@ pub(in crate::sqlite) fn page(connection: &Connection, cipher: &MessageCipher, p
         MessageFilter::Accepted => ("messages m", "m.key", "AND (o.kind = 1 OR r.resolution IN (1, 2))"),
         MessageFilter::Refused => ("messages m", "m.key", "AND (o.kind IN (2, 3, 4) OR r.resolution = 3)"),
         MessageFilter::PresumedNotSent => ("resolutions d CROSS JOIN messages m ON m.key = d.message", "d.message", "AND d.resolution = 4"),
+        // As `settle::state` has it: what a phone reported stands above a failure.
+        MessageFilter::Sent => ("messages m", "m.key", "AND (SELECT max(status) FROM message_statuses s WHERE s.message = m.key) = 1"),
+        MessageFilter::Delivered => {
+            ("messages m", "m.key", "AND (SELECT max(status) FROM message_statuses s WHERE s.message = m.key AND status <= 4) = 2")
+        }
+        MessageFilter::Read => {
+            ("messages m", "m.key", "AND (SELECT max(status) FROM message_statuses s WHERE s.message = m.key AND status <= 4) >= 3")
+        }
+        MessageFilter::Failed => (
+            "messages m",
+            "m.key",
+            "AND (r.resolution = 2 OR EXISTS (SELECT 1 FROM message_statuses s WHERE s.message = m.key AND s.status = 5))
+             AND NOT EXISTS (SELECT 1 FROM message_statuses s WHERE s.message = m.key AND s.status BETWEEN 2 AND 4)
+             AND NOT (o.kind IN (2, 3) AND NOT EXISTS (SELECT 1 FROM message_statuses s WHERE s.message = m.key AND s.status = 1))",
+        ),
     };
     let mut statement = connection.prepare_cached(&format!(
         "SELECT {COLUMNS}

@@ -11,5 +11,5 @@ mod settle;
 pub(super) use admit::KEY_KEPT_MS;
 pub(super) use list::{Page, by_wamid, one, page, recent, usage};
 pub(super) use recall::{Question, recall};
-pub(super) use record::standing;
-pub(super) use retention::Forgotten;
+pub(super) use record::{Standing, exists, standing, statuses};
+pub(super) use retention::{Forgotten, oldest_table};

@@ -6,7 +6,9 @@ use turnpike_domain::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::{Category, MessageKind, MetaBilling, MetaEndpoint, Mode};
 use turnpike_domain::time::UnixMs;
+use turnpike_domain::webhook::StatusKind;
 
+use crate::events::StatusRecord;
 use crate::messages::{Evidence, Hash16, LegMovement, MessageRecord, ResolutionRecord};
 use crate::sqlite::failure::{Failure, corrupt};
 use crate::sqlite::statements::{answers_table, contents_table};
@@ -20,6 +22,9 @@ pub(in crate::sqlite) struct Standing {
     pub(in crate::sqlite) mode: Mode,
     pub(in crate::sqlite) fingerprint: Hash16,
     pub(in crate::sqlite) idempotency: Option<Hash16>,
+    pub(in crate::sqlite) salt: [u8; 12],
+    pub(in crate::sqlite) held_base: Micros,
+    pub(in crate::sqlite) held_meta: Micros,
     pub(in crate::sqlite) base: LegState,
     pub(in crate::sqlite) meta: LegState,
     pub(in crate::sqlite) outcome: Option<(OutcomeKind, UnixMs)>,
@@ -36,6 +41,9 @@ pub(in crate::sqlite) fn standing(connection: &Connection, key: MessageKey) -> R
         mode: record.mode,
         fingerprint: record.fingerprint,
         idempotency: record.idempotency,
+        salt: record.token_salt,
+        held_base: record.base,
+        held_meta: record.meta,
         base: record.base_leg,
         meta: record.meta_leg,
         outcome: record.outcome,
@@ -100,9 +108,9 @@ pub(super) fn from_row(connection: &Connection, row: &Row<'_>, cipher: Option<&M
         let leg = if later.leg == Leg::Base { &mut base_leg } else { &mut meta_leg };
         *leg = leg.apply(later.movement, later.amount).map_err(|_| corrupt("leg_movements", "movement", key))?;
     }
-    let (content, answer) = match cipher {
-        Some(_) => sealed(connection, key, admitted_at)?,
-        None => (None, None),
+    let ((content, answer), statuses) = match cipher {
+        Some(_) => (sealed(connection, key, admitted_at)?, statuses(connection, key)?),
+        None => ((None, None), Vec::new()),
     };
     Ok(MessageRecord {
         key,
@@ -130,6 +138,7 @@ pub(super) fn from_row(connection: &Connection, row: &Row<'_>, cipher: Option<&M
         meta_code: row.get(20)?,
         resolution,
         movements,
+        statuses,
         content,
         answer,
     })
@@ -167,6 +176,26 @@ fn movements(connection: &Connection, key: MessageKey) -> Result<Vec<LegMovement
     Ok(movements)
 }
 
+/// The statuses of a message, in the order in which they follow each other.
+pub(in crate::sqlite) fn statuses(connection: &Connection, key: MessageKey) -> Result<Vec<StatusRecord>, Failure> {
+    let unreadable = |column| move |_: serde_json::Error| corrupt("message_statuses", column, key);
+    let mut statement = connection
+        .prepare_cached("SELECT status, at, received_at, pricing, failure FROM message_statuses WHERE message = ?1 ORDER BY status")?;
+    let mut rows = statement.query([key.0])?;
+    let mut statuses = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (pricing, failure): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
+        statuses.push(StatusRecord {
+            status: StatusKind::from_number(row.get(0)?).ok_or_else(|| corrupt("message_statuses", "status", key))?,
+            at: UnixMs(row.get(1)?),
+            received_at: UnixMs(row.get(2)?),
+            pricing: pricing.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable("pricing"))?,
+            failure: failure.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable("failure"))?,
+        });
+    }
+    Ok(statuses)
+}
+
 /// Sealed bytes, `None` where they were never there or are forgotten.
 type Sealed = Option<Vec<u8>>;
 
@@ -186,7 +215,7 @@ fn sealed(connection: &Connection, key: MessageKey, admitted_at: UnixMs) -> Resu
 }
 
 /// Whether a table by day is (still) there.
-pub(super) fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
+pub(in crate::sqlite) fn exists(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?.exists([table])
 }
 

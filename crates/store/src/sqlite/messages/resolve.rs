@@ -1,12 +1,15 @@
 //! Resolutions: what evidence said in the end about an unknown outcome.
 
 use rusqlite::params;
-use turnpike_domain::ledger::OutcomeKind;
+use turnpike_domain::ledger::{OutcomeKind, Resolution};
+use turnpike_domain::time::UnixMs;
 
 use super::admit::KEY_KEPT_MS;
 use super::record::standing;
 use super::settle::Moved;
-use crate::messages::{Resolve, Settled};
+use crate::events::NoticeKind;
+use crate::messages::{Evidence, Resolve, Settled};
+use crate::sqlite::events::leave_notice;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::writer::Writer;
 
@@ -19,9 +22,16 @@ impl Writer<'_> {
             return Ok(Settled::NotFound);
         }
         match (message.outcome, message.resolution) {
-            (Some((outcome, _)), Some((resolution, _))) => return Ok(Settled::Already { outcome, resolution: Some(resolution) }),
+            (Some((outcome, _)), Some((resolution, _))) => {
+                self.keep_late_words(&resolve, message.admitted_at, resolution == Resolution::Accepted)?;
+                return Ok(Settled::Already { outcome, resolution: Some(resolution) });
+            }
             (Some((OutcomeKind::Unknown, _)), None) => {}
-            _ => return Ok(Settled::NotUnknown),
+            _ => {
+                let told_early = self.events.was_early(resolve.message);
+                self.keep_late_words(&resolve, message.admitted_at, told_early)?;
+                return Ok(Settled::NotUnknown);
+            }
         }
         let moved = Moved::of(message.base.held(), message.meta.held(), |leg| resolve.resolution.movement(leg));
         self.connection
@@ -52,10 +62,27 @@ impl Writer<'_> {
             // Segments are rebuilt from recent outcomes only; a resolution can be of any age.
             self.wamids.pin(wamid, resolve.message);
         }
+        if resolve.resolution == Resolution::Accepted && message.meta.held().0 > 0 {
+            self.may_straggle(resolve.message, resolve.at)?;
+        }
+        leave_notice(self.connection, resolve.at, message.organization, &NoticeKind::MessageResolved(resolve.message))?;
         self.memory.forget_unknown(resolve.message, message.application, message.mode, message.fingerprint);
         if let Some(hash) = message.idempotency {
             self.memory.resolved_keys.insert((resolve.at.plus_ms(KEY_KEPT_MS), resolve.message), hash);
         }
         Ok(Settled::Done)
+    }
+
+    /// A status told the outcome first. What Meta itself answers later says more than the status
+    /// did, so it takes the place of the answer; nothing else changes.
+    fn keep_late_words(&mut self, resolve: &Resolve, admitted_at: UnixMs, was_accepted: bool) -> Result<(), Failure> {
+        let says_the_same = was_accepted
+            && resolve.evidence == Evidence::LateAnswer
+            && resolve.resolution == Resolution::Accepted
+            && !resolve.answer.is_empty();
+        if says_the_same {
+            self.statements.day(admitted_at.day())?.put_answer.execute(params![resolve.message.0, &resolve.answer])?;
+        }
+        Ok(())
     }
 }

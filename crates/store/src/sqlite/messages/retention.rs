@@ -46,7 +46,7 @@ impl Writer<'_> {
 }
 
 /// The oldest table of this kind whose day is before `before`. Names sort as their days do.
-fn oldest_table(connection: &Connection, kind: &str, before: UtcDay) -> rusqlite::Result<Option<String>> {
+pub(in crate::sqlite) fn oldest_table(connection: &Connection, kind: &str, before: UtcDay) -> rusqlite::Result<Option<String>> {
     connection
         .prepare_cached(
             "SELECT name FROM sqlite_schema

@@ -5,9 +5,11 @@ use turnpike_domain::ids::MessageKey;
 use turnpike_domain::ledger::{Leg, Movement, OutcomeKind};
 use turnpike_domain::money::Micros;
 
-use super::record::standing;
+use super::record::{Standing, standing};
+use crate::events::NoticeKind;
 use crate::messages::{Outcome, Settled};
 use crate::planted::{self, Bug};
+use crate::sqlite::events::leave_notice;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::memory::WalletKey;
 use crate::sqlite::writer::Writer;
@@ -96,14 +98,33 @@ impl Writer<'_> {
         })
     }
 
-    fn already_settled(&self, outcome: &Outcome) -> Result<Settled, Failure> {
+    fn already_settled(&mut self, outcome: &Outcome) -> Result<Settled, Failure> {
         let Some(message) = standing(self.connection, outcome.message)? else { return Ok(Settled::NotFound) };
+        if message.organization == outcome.organization && self.events.was_early(outcome.message) {
+            self.after_a_status(outcome, &message)?;
+        }
         Ok(match message.outcome {
             Some((kind, _)) if message.organization == outcome.organization => {
                 Settled::Already { outcome: kind, resolution: message.resolution.map(|(resolution, _)| resolution) }
             }
             _ => Settled::NotFound,
         })
+    }
+
+    /// A status came before the send's own answer, and stands. Meta's own words are kept all the same,
+    /// and who was told that nobody knows is told what is known.
+    fn after_a_status(&mut self, outcome: &Outcome, message: &Standing) -> Result<(), Failure> {
+        match outcome.kind {
+            OutcomeKind::Accepted if !outcome.answer.is_empty() => {
+                self.statements.day(message.admitted_at.day())?.put_answer.execute(params![outcome.message.0, &outcome.answer])?;
+                self.events.no_longer_early(outcome.message);
+            }
+            OutcomeKind::Unknown => {
+                leave_notice(self.connection, outcome.at, message.organization, &NoticeKind::MessageResolved(outcome.message))?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn open_unknown(&self, message: MessageKey) -> Result<(), Failure> {

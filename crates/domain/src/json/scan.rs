@@ -4,7 +4,8 @@
 //! two places replaced, so every value's span must be known; nobody may read another message than
 //! Meta sends, so a member name that occurs twice (after unescaping) and a lone surrogate are
 //! faults; and each fault has a line and a column. A deserializer gives none of these. It is also
-//! the hottest code of a send: one vector is all that it allocates.
+//! the hottest code of a send: one vector is all that it allocates. Meta's webhooks are cut up by the
+//! same spans, under rules that let pass what only strangers' text can hold.
 //!
 //! The grammar is RFC 8259 without extensions. Whether the bytes are UTF-8 is settled before, so
 //! that spans may be taken as text.
@@ -12,14 +13,14 @@
 use std::borrow::Cow;
 
 /// Deepest nesting of objects and arrays; the outermost object is the first level (contract §3.1).
-pub(super) const DEPTH_MAX: usize = 32;
+pub(crate) const DEPTH_MAX: usize = 32;
 
 /// Up to this many members, comparing every pair of names beats sorting them.
 const PAIRWISE_MAX: usize = 16;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Null,
     False,
     True,
@@ -35,36 +36,49 @@ pub(super) enum Kind {
 /// One value or member name. A container is followed by what it holds: elements, or names each
 /// followed by its value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// Where it begins in the text. A string's quotes are outside its span.
-    pub(super) start: u32,
+    pub(crate) start: u32,
     /// Where it ends, exclusive.
-    pub(super) end: u32,
+    pub(crate) end: u32,
     /// The tape index behind it and everything that it holds.
-    pub(super) next: u32,
+    pub(crate) next: u32,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 /// Why a text is not one JSON object, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Offset in bytes.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
     /// What is wrong there, as a sentence part.
-    pub(super) problem: &'static str,
+    pub(crate) problem: &'static str,
 }
 
 const fn fault<T>(offset: usize, problem: &'static str) -> Result<T, Fault> {
     Err(Fault { offset, problem })
 }
 
+/// Deepest nesting where the text is Meta's: what `serde_json` would take, too.
+pub(crate) const LENIENT_DEPTH_MAX: usize = 128;
+
 /// Reads `text`, which must be one JSON object and nothing more. The first token is that object.
-pub(super) fn scan(text: &str) -> Result<Vec<Token>, Fault> {
+pub(crate) fn scan(text: &str) -> Result<Vec<Token>, Fault> {
+    scan_by::<true>(text)
+}
+
+/// The same for text that is Meta's: a name may occur twice in an object, a string may hold half a
+/// surrogate pair (a user's name that somebody cut), and nesting may be deeper.
+pub(crate) fn scan_leniently(text: &str) -> Result<Vec<Token>, Fault> {
+    scan_by::<false>(text)
+}
+
+fn scan_by<const STRICT: bool>(text: &str) -> Result<Vec<Token>, Fault> {
     if u32::try_from(text.len()).is_err() {
         return fault(0, "the body is larger than this gateway can read");
     }
-    let mut scanner = Scanner { bytes: text.as_bytes(), text, at: 0, tape: Vec::with_capacity(text.len() / 10 + 8) };
+    let mut scanner = Scanner::<'_, STRICT> { bytes: text.as_bytes(), text, at: 0, tape: Vec::with_capacity(text.len() / 10 + 8) };
     scanner.skip_space();
     match scanner.peek() {
         Some(b'{') => {}
@@ -79,25 +93,26 @@ pub(super) fn scan(text: &str) -> Result<Vec<Token>, Fault> {
     Ok(scanner.tape)
 }
 
-struct Scanner<'t> {
+struct Scanner<'t, const STRICT: bool> {
     text: &'t str,
     bytes: &'t [u8],
     at: usize,
     tape: Vec<Token>,
 }
 
-impl Scanner<'_> {
+impl<const STRICT: bool> Scanner<'_, STRICT> {
     /// Everything from the first `{` to the end of the text.
     fn document(&mut self) -> Result<(), Fault> {
-        let mut open = [0usize; DEPTH_MAX];
+        let deepest = if STRICT { DEPTH_MAX } else { LENIENT_DEPTH_MAX };
+        let mut open = [0usize; LENIENT_DEPTH_MAX];
         let mut depth = 0;
         'value: loop {
             // A value begins here.
             match self.peek() {
                 Some(b'"') => self.string()?,
                 Some(byte @ (b'{' | b'[')) => {
-                    if depth == DEPTH_MAX {
-                        return fault(self.at, "objects and arrays are nested more than 32 deep");
+                    if depth == deepest {
+                        return fault(self.at, if STRICT { TOO_DEEP } else { TOO_DEEP_FOR_ANYBODY });
                     }
                     open[depth] = self.tape.len();
                     depth += 1;
@@ -140,7 +155,8 @@ impl Scanner<'_> {
                         }
                         continue 'value;
                     }
-                    Some(b'}') if in_object => self.distinct_names(container)?,
+                    Some(b'}') if in_object && STRICT => self.distinct_names(container)?,
+                    Some(b'}') if in_object => {}
                     Some(b']') if !in_object => {}
                     None => return fault(self.at, "the body ends inside an object or array"),
                     Some(_) if in_object => return fault(self.at, "`,` or `}` is expected"),
@@ -202,6 +218,7 @@ impl Scanner<'_> {
                 };
                 self.at += 6;
                 match unit {
+                    _ if !STRICT => {}
                     0xD800..=0xDBFF => {
                         let low = if self.bytes[self.at..].starts_with(b"\\u") { hex4(self.bytes, self.at + 2) } else { None };
                         if !matches!(low, Some(0xDC00..=0xDFFF)) {
@@ -329,6 +346,8 @@ impl Scanner<'_> {
     }
 }
 
+const TOO_DEEP: &str = "objects and arrays are nested more than 32 deep";
+const TOO_DEEP_FOR_ANYBODY: &str = "objects and arrays are nested more than 128 deep";
 const REPEATED: &str = "this member name occurs twice in one object";
 
 /// A position as the tape keeps it.
@@ -374,7 +393,7 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The text of an escaped string that the scanner has passed.
-pub(super) fn unescape(raw: &str) -> String {
+pub(crate) fn unescape(raw: &str) -> String {
     let mut text = String::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(escape) = memchr::memchr(b'\\', rest.as_bytes()) {
@@ -387,7 +406,7 @@ pub(super) fn unescape(raw: &str) -> String {
             Some(b'b') => ('\u{8}', 2),
             Some(b'f') => ('\u{c}', 2),
             Some(b'u') => match (hex4(bytes, 2), hex4(bytes, 8)) {
-                (Some(high @ 0xD800..=0xDBFF), Some(low @ 0xDC00..=0xDFFF)) => {
+                (Some(high @ 0xD800..=0xDBFF), Some(low @ 0xDC00..=0xDFFF)) if bytes[6..].starts_with(b"\\u") => {
                     (char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
                 }
                 (unit, _) => (unit.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
@@ -404,12 +423,12 @@ pub(super) fn unescape(raw: &str) -> String {
 }
 
 /// The 1-based line and the 1-based column in bytes of an offset.
-pub(super) fn position(bytes: &[u8], offset: usize) -> (usize, usize) {
+pub(crate) fn position(bytes: &[u8], offset: usize) -> (usize, usize) {
     let before = &bytes[..offset.min(bytes.len())];
     let line_start = memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1);
     (memchr::memchr_iter(b'\n', before).count() + 1, before.len() - line_start + 1)
 }
 
 #[cfg(test)]
-#[path = "tests/scan.rs"]
+#[path = "scan_tests.rs"]
 mod tests;

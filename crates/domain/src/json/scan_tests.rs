@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value as Json;
 
 use super::*;
-use crate::message::value::{Document, Value};
+use crate::json::{Document, Value};
 
 /// The document that a tape holds, read through the same `Value` that the checks use.
 fn document(value: Value<'_>) -> Json {

@@ -6,26 +6,31 @@ use std::ops::Range;
 use super::scan::{self, Kind, Token};
 
 /// A scanned text.
-pub(super) struct Document<'t> {
+pub(crate) struct Document<'t> {
     text: &'t str,
     tape: Vec<Token>,
 }
 
 impl<'t> Document<'t> {
     /// Scans `text`; see [`scan::scan`] for what is refused.
-    pub(super) fn scan(text: &'t str) -> Result<Document<'t>, scan::Fault> {
+    pub(crate) fn scan(text: &'t str) -> Result<Document<'t>, scan::Fault> {
         Ok(Document { text, tape: scan::scan(text)? })
     }
 
+    /// Scans text of Meta's; see [`scan::scan_leniently`] for what is let pass.
+    pub(crate) fn scan_leniently(text: &'t str) -> Result<Document<'t>, scan::Fault> {
+        Ok(Document { text, tape: scan::scan_leniently(text)? })
+    }
+
     /// The outermost object.
-    pub(super) fn root(&self) -> Value<'_> {
+    pub(crate) fn root(&self) -> Value<'_> {
         Value { document: self, at: 0 }
     }
 }
 
 /// One value of a document.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'d> {
+pub(crate) struct Value<'d> {
     document: &'d Document<'d>,
     at: usize,
 }
@@ -35,20 +40,20 @@ impl<'d> Value<'d> {
         self.document.tape[self.at]
     }
 
-    pub(super) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         self.token().kind
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         self.kind() == Kind::Null
     }
 
-    pub(super) fn is_string(self) -> bool {
+    pub(crate) fn is_string(self) -> bool {
         matches!(self.kind(), Kind::Plain | Kind::Escaped)
     }
 
     /// What it is, with its article, for a sentence.
-    pub(super) fn described(self) -> &'static str {
+    pub(crate) fn described(self) -> &'static str {
         match self.kind() {
             Kind::Null => "null",
             Kind::False | Kind::True => "a boolean",
@@ -60,13 +65,13 @@ impl<'d> Value<'d> {
     }
 
     /// The bytes between a string's quotes; any other value whole.
-    pub(super) fn raw(self) -> &'d str {
+    pub(crate) fn raw(self) -> &'d str {
         let token = self.token();
         &self.document.text[token.start as usize..token.end as usize]
     }
 
     /// A string's text, unescaped; copied only where it holds escapes. Empty for anything else.
-    pub(super) fn text(self) -> Cow<'d, str> {
+    pub(crate) fn text(self) -> Cow<'d, str> {
         match self.kind() {
             Kind::Plain => Cow::Borrowed(self.raw()),
             Kind::Escaped => Cow::Owned(scan::unescape(self.raw())),
@@ -75,24 +80,24 @@ impl<'d> Value<'d> {
     }
 
     /// Where the value stands in the text, quotes included.
-    pub(super) fn span(self) -> Range<usize> {
+    pub(crate) fn span(self) -> Range<usize> {
         let token = self.token();
         let quote = usize::from(self.is_string());
         token.start as usize - quote..token.end as usize + quote
     }
 
     /// A number that is written as a whole one.
-    pub(super) fn integer(self) -> Option<i64> {
+    pub(crate) fn integer(self) -> Option<i64> {
         if self.kind() == Kind::Number { self.raw().parse().ok() } else { None }
     }
 
     /// The member of that name, if this is an object that has it.
-    pub(super) fn get(self, name: &str) -> Option<Value<'d>> {
+    pub(crate) fn get(self, name: &str) -> Option<Value<'d>> {
         self.members().find(|(member, _)| member.spells(name)).map(|(_, value)| value)
     }
 
     /// Names and values of an object; nothing for any other value.
-    pub(super) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> {
+    pub(crate) fn members(self) -> impl Iterator<Item = (Value<'d>, Value<'d>)> + Clone {
         let token = self.token();
         let mut at = self.at + 1;
         let end = if token.kind == Kind::Object { token.next as usize } else { at };
@@ -108,7 +113,7 @@ impl<'d> Value<'d> {
     }
 
     /// The elements of an array; nothing for any other value.
-    pub(super) fn elements(self) -> impl Iterator<Item = Value<'d>> {
+    pub(crate) fn elements(self) -> impl Iterator<Item = Value<'d>> + Clone {
         let token = self.token();
         let mut at = self.at + 1;
         let end = if token.kind == Kind::Array { token.next as usize } else { at };
@@ -123,7 +128,7 @@ impl<'d> Value<'d> {
     }
 
     /// Whether this string's text is `text`. Most are told apart by their lengths alone.
-    pub(super) fn spells(self, text: &str) -> bool {
+    pub(crate) fn spells(self, text: &str) -> bool {
         let token = self.token();
         match token.kind {
             Kind::Plain => {

@@ -1,0 +1,434 @@
+//! Intake: what Meta reports, recorded once, for whom it concerns and nobody else.
+//!
+//! | step | what it refuses or decides |
+//! | --- | --- |
+//! | the signature over the raw bytes (`signers`) | who says so, and for which applications it counts |
+//! | the payload, read into items (`domain::webhook::read`) | what cannot be read is kept and raised as an alarm |
+//! | the way (`routes`) | number and account to applications; what fits nobody goes into quarantine |
+//! | the event (`build`) | identity, user, window, status, the delivery's bytes, endpoints |
+//! | one commit (`Store::record`) | all of it, or nothing |
+//! | afterwards | deliveries and followers are woken, templates are read again |
+//!
+//! 200 follows the commit. What takes longer than we may is answered 503 and goes on: Meta sends it
+//! again, and the repeat finds everything known. So the work belongs to a tracked task, like a send
+//! from its commit on, though here nothing would be lost if it were dropped.
+
+mod build;
+mod callback;
+mod effects;
+mod health;
+mod metrics;
+mod quarantine;
+mod routes;
+mod signers;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::time::Instant;
+use turnpike_domain::ids::{ApplicationId, OrganizationId};
+use turnpike_domain::webhook::{self, EventKind};
+use turnpike_store::StoreError;
+use turnpike_store::endpoints::EndpointId;
+use turnpike_store::events::{Intake, NewEvent, Quarantine, QuarantineReason, Recorded};
+
+use self::build::Built;
+use self::callback::Restoring;
+pub use self::quarantine::Replayed;
+pub use self::signers::Signer;
+use crate::Engine;
+use crate::settings::Settings;
+use crate::vault::Purpose;
+
+/// What became of a POST of Meta's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// Everything in it is on disk, or was before: 200.
+    Durable,
+    /// It is not signed by anybody whom we know: 401. Nothing was read or kept.
+    NotSigned(NotSigned),
+    /// It is not durable yet, or there is no room to begin: 503, and Meta sends it again.
+    NotYet,
+}
+
+/// Why a request to the webhook was not believed; each is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotSigned {
+    /// WH_001: a handshake without our words.
+    VerifyToken,
+    /// WH_002: no signature.
+    NoSignature,
+    /// WH_003: another signature than that of these bytes.
+    WrongSignature,
+}
+
+impl From<webhook::NotSigned> for NotSigned {
+    fn from(fault: webhook::NotSigned) -> NotSigned {
+        match fault {
+            webhook::NotSigned::Missing => NotSigned::NoSignature,
+            webhook::NotSigned::Wrong => NotSigned::WrongSignature,
+        }
+    }
+}
+
+/// Webhooks in work at once, in KiB of their bodies: ten of the largest, or ten thousand of the
+/// usual ones. What is in work stands in memory some three times over, and waits for one writer;
+/// past this, more of it would only be answered later.
+pub const IN_WORK_MAX_KIB: u32 = 32 * 1024;
+/// Items between two moments in which other tasks get their turn: about a third of a millisecond.
+const ITEMS_AT_ONCE: usize = 32;
+
+/// What intake keeps in memory.
+pub(crate) struct State {
+    signers: signers::Signers,
+    routes: routes::RouteBook,
+    room: Arc<Semaphore>,
+    followers: Mutex<HashMap<ApplicationId, watch::Sender<u64>>>,
+    /// A notice may be waiting for its event.
+    pub(crate) notice: Notify,
+    pub(crate) health: health::Health,
+    pub(crate) metrics: metrics::IntakeMetrics,
+    /// Accounts whose templates are to be read again in a moment.
+    rereading: Mutex<HashSet<String>>,
+}
+
+impl State {
+    pub(crate) fn new(settings: &Settings, metrics: &crate::metrics::Metrics) -> State {
+        State {
+            signers: signers::Signers::new(settings),
+            routes: routes::RouteBook::default(),
+            room: Arc::new(Semaphore::new(IN_WORK_MAX_KIB as usize)),
+            followers: Mutex::default(),
+            notice: Notify::new(),
+            health: health::Health::default(),
+            metrics: metrics::IntakeMetrics::registered(metrics),
+            rereading: Mutex::default(),
+        }
+    }
+}
+
+impl Engine {
+    /// Whether these are the words that one of our apps gives in a handshake.
+    #[must_use]
+    pub fn knows_verify_token(&self, verify_token: &[u8]) -> bool {
+        self.intake.signers.knows_verify_token(verify_token)
+    }
+
+    /// Counts a request to the webhook that was not believed.
+    pub fn count_unsigned(&self, fault: NotSigned) {
+        self.intake.metrics.refused(fault);
+    }
+
+    /// Takes one POST in. `signatures` are all values of `X-Hub-Signature-256` that it has; `body`
+    /// is what it brought, byte for byte.
+    pub async fn take_in<'h>(self: &Arc<Self>, signatures: impl IntoIterator<Item = &'h [u8]>, body: Bytes) -> TakenIn {
+        let begun = Instant::now();
+        let room = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX).min(IN_WORK_MAX_KIB);
+        let Ok(room) = Arc::clone(&self.intake.room).try_acquire_many_owned(room) else {
+            self.intake.metrics.not_yet.inc();
+            self.intake.health.failed(self.clock.now());
+            return TakenIn::NotYet;
+        };
+        let signer = match self.intake.signers.verify(signatures, &body) {
+            Ok(signer) => signer,
+            Err(fault) => return TakenIn::NotSigned(fault.into()),
+        };
+        let (done, durable) = oneshot::channel();
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move { engine.carry_in(signer, body, room, done).await });
+        match tokio::time::timeout_at(begun + self.settings.intake_within, durable).await {
+            Ok(Ok(())) => {
+                self.intake.metrics.seconds.observe(begun.elapsed().as_secs_f64());
+                TakenIn::Durable
+            }
+            // Too slow, or the store said no, or a bug: all the same to Meta.
+            Err(_) | Ok(Err(_)) => {
+                self.intake.metrics.not_yet.inc();
+                self.intake.health.failed(self.clock.now());
+                TakenIn::NotYet
+            }
+        }
+    }
+
+    /// Records a POST and says so; then does what follows from it.
+    async fn carry_in(self: Arc<Self>, signer: Signer, body: Bytes, room: OwnedSemaphorePermit, done: oneshot::Sender<()>) {
+        let read = match self.read_post(&signer, &body, Kept::Raw).await {
+            Ok(read) => read,
+            Err(error) => {
+                return tracing::error!(error = %error, bytes = body.len(), "reading what a webhook of Meta's needs; Meta sends it again");
+            }
+        };
+        match self.record_read(read).await {
+            Ok((after, _)) => {
+                drop(room);
+                self.intake_worked();
+                // Who waited has its answer by then if it is too late.
+                let _ = done.send(());
+                self.follow_up(after);
+            }
+            Err(error) => tracing::error!(error = %error, bytes = body.len(), "recording a webhook of Meta's; Meta sends it again"),
+        }
+    }
+
+    /// Takes a POST apart, into events and what nobody here can have. Only the store's silence is an
+    /// error: what cannot be read is kept as it is.
+    async fn read_post(self: &Arc<Self>, signer: &Signer, body: &[u8], kept: Kept) -> Result<Read, StoreError> {
+        let now = self.clock.now();
+        let raw = match kept {
+            Kept::Raw if self.settings.retention.raw_days > 0 => Some(self.seal_webhook(body)),
+            _ => None,
+        };
+        let mut read = Read { intake: Intake { received_at: now, raw, ..Intake::default() }, after: After::default() };
+        let items = match webhook::read(body) {
+            Ok(items) => items,
+            Err(fault) => {
+                tracing::error!(code = "WH_004", bytes = body.len(), app = signer.app_id(), fault = %fault, "Meta signed what this gateway cannot read; it is in quarantine");
+                read.intake.quarantine.push(self.unreadable(signer, body));
+                return Ok(read);
+            }
+        };
+        let routes = self.intake.routes.of(&self.directory);
+        let restoring = Restoring::of(self, &items).await?;
+        for (count, item) in items.iter().enumerate() {
+            if count % ITEMS_AT_ONCE == ITEMS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            if let webhook::View::Unreadable(problem) = &item.view {
+                tracing::error!(code = "WH_004", field = %item.field, app = signer.app_id(), problem, "Meta signed a part that this gateway cannot read; it is in quarantine");
+                read.intake.quarantine.push(self.quarantine_of(signer, item, QuarantineReason::Unreadable));
+                continue;
+            }
+            match routes.destinations(signer, item) {
+                Ok(destinations) => {
+                    for destination in &destinations {
+                        let Built { event, moved } = self.build(destination, signer, item, &restoring, now).await?;
+                        read.intake.events.push(event);
+                        read.after.moved.extend(moved);
+                        self.note_effects(&mut read.after, destination, item);
+                    }
+                }
+                Err(reason) => read.intake.quarantine.push(self.quarantine_of(signer, item, reason)),
+            }
+        }
+        Ok(read)
+    }
+
+    /// One commit, and what it made known.
+    async fn record_read(&self, read: Read) -> Result<(After, Vec<Recorded>), StoreError> {
+        let Read { intake, mut after } = read;
+        for part in &intake.quarantine {
+            self.intake.metrics.quarantined(part.reason);
+        }
+        if intake.events.is_empty() && intake.quarantine.is_empty() && intake.raw.is_none() {
+            return Ok((after, Vec::new()));
+        }
+        let known = Known::of(&intake.events);
+        let received_at = intake.received_at;
+        let recorded = self.store.record(intake).await?;
+        // Also where the event is a repeat: the first time may have ended between the two commits.
+        for moved in std::mem::take(&mut after.moved) {
+            self.move_window(moved).await?;
+        }
+        for (event, became) in known.into_iter().zip(&recorded) {
+            match became {
+                Recorded::New { status, .. } => {
+                    self.intake.metrics.recorded(event.kind, event.is_status.then(|| received_at.0 - event.at_ms));
+                    after.hints.extend(event.endpoints);
+                    after.changed.insert(event.application);
+                    after.resolved |= status.as_ref().is_some_and(|effect| effect.resolved);
+                }
+                Recorded::Duplicate => {
+                    self.intake.metrics.duplicates.inc();
+                }
+                // Deleted since the directory was read; its owner is gone with it.
+                Recorded::NotFound => {}
+            }
+        }
+        Ok((after, recorded))
+    }
+
+    /// Wakes who waits for what was recorded.
+    fn follow_up(self: &Arc<Self>, after: After) {
+        if !after.hints.is_empty() {
+            let endpoints: Vec<EndpointId> = after.hints.into_iter().collect();
+            self.hint_deliveries(&endpoints);
+        }
+        for application in after.changed {
+            self.tell_followers(application);
+        }
+        if after.resolved {
+            self.tell_soon();
+        }
+        for (application, waba_id) in after.reread {
+            self.reread_templates(application, waba_id);
+        }
+    }
+
+    /// Records events of our own (notices, a test event) as those of Meta's are: one commit, then
+    /// deliveries and followers are woken.
+    ///
+    /// # Errors
+    /// The store's silence.
+    pub async fn record_events(self: &Arc<Self>, events: Vec<NewEvent>) -> Result<Vec<Recorded>, StoreError> {
+        let intake = Intake { received_at: self.clock.now(), events, ..Intake::default() };
+        let (after, recorded) = self.record_read(Read { intake, after: After::default() }).await?;
+        self.follow_up(after);
+        Ok(recorded)
+    }
+
+    /// Changes whenever an event of the application was recorded: what a stream of events waits on.
+    /// It says that there is something, not what: [`turnpike_store::events::Events::events_after`] does.
+    #[must_use]
+    pub fn events_changed(&self, application: ApplicationId) -> watch::Receiver<u64> {
+        let mut followers = self.intake.followers.lock();
+        followers.retain(|_, follower| !follower.is_closed());
+        followers.entry(application).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    fn tell_followers(&self, application: ApplicationId) {
+        if let Some(follower) = self.intake.followers.lock().get(&application) {
+            follower.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Seals the bytes of an event's delivery, for its organization and application.
+    #[must_use]
+    pub fn seal_event_body(&self, organization: OrganizationId, application: ApplicationId, body: &[u8]) -> Vec<u8> {
+        self.vault.seal(Purpose::Event, organization, &application.0.to_be_bytes(), body, &*self.entropy)
+    }
+
+    /// Opens what [`Engine::seal_event_body`] sealed; `None` where it was sealed for somebody else.
+    #[must_use]
+    pub fn open_event_body(&self, organization: OrganizationId, application: ApplicationId, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.vault.open(Purpose::Event, organization, &application.0.to_be_bytes(), sealed).ok()
+    }
+}
+
+/// Whether a POST is kept as it came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// As the settings say.
+    Raw,
+    /// It is kept already.
+    Already,
+}
+
+/// A POST, taken apart.
+struct Read {
+    intake: Intake,
+    after: After,
+}
+
+/// What follows from a POST beside its commit.
+#[derive(Default)]
+struct After {
+    /// Windows that go over to a user's new name.
+    moved: Vec<build::Moved>,
+    /// Endpoints that have something waiting.
+    hints: HashSet<EndpointId>,
+    /// Applications with new events.
+    changed: HashSet<ApplicationId>,
+    /// Whether an unknown outcome was decided.
+    resolved: bool,
+    /// Accounts whose templates changed, each with an application that may ask Meta.
+    reread: HashSet<(ApplicationId, String)>,
+}
+
+/// What is still to be known of an event once it is the store's.
+struct Known {
+    application: ApplicationId,
+    kind: EventKind,
+    endpoints: Vec<EndpointId>,
+    is_status: bool,
+    at_ms: i64,
+}
+
+impl Known {
+    fn of(events: &[NewEvent]) -> Vec<Known> {
+        events
+            .iter()
+            .map(|event| Known {
+                application: event.application,
+                kind: event.kind,
+                endpoints: event.endpoints.clone(),
+                is_status: event.status.is_some(),
+                at_ms: event.at.0,
+            })
+            .collect()
+    }
+}
+
+impl Engine {
+    fn seal_webhook(&self, body: &[u8]) -> Vec<u8> {
+        self.vault.seal(Purpose::Webhook, NOBODY, WEBHOOK_ROW, body, &*self.entropy)
+    }
+
+    fn open_webhook(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.vault.open(Purpose::Webhook, NOBODY, WEBHOOK_ROW, sealed).ok()
+    }
+
+    fn quarantine_identity(&self, reason: QuarantineReason, body: &[u8]) -> turnpike_store::messages::Hash16 {
+        self.vault.event().hash(&[b"quarantine", &[reason as u8], body])
+    }
+
+    fn unreadable(&self, signer: &Signer, body: &[u8]) -> Quarantine {
+        Quarantine {
+            reason: QuarantineReason::Unreadable,
+            meta_app_id: Some(signer.app_id().to_owned()),
+            waba_id: None,
+            phone_number_id: None,
+            field: None,
+            identity: self.quarantine_identity(QuarantineReason::Unreadable, body),
+            body: self.seal_webhook(body),
+        }
+    }
+
+    fn quarantine_of(&self, signer: &Signer, item: &webhook::Item<'_>, reason: QuarantineReason) -> Quarantine {
+        // As it came: our own token must still be in it when it is taken in again.
+        let body = item.body(&webhook::BodyChanges::default());
+        Quarantine {
+            reason,
+            meta_app_id: Some(signer.app_id().to_owned()),
+            waba_id: item.waba_id.as_deref().map(shortened),
+            phone_number_id: item.phone_number_id.as_deref().map(shortened),
+            field: Some(shortened(&item.field)),
+            identity: self.quarantine_identity(reason, &body),
+            body: self.seal_webhook(&body),
+        }
+    }
+}
+
+/// Webhooks as they came and what is in quarantine belong to no organization (yet).
+const NOBODY: OrganizationId = OrganizationId(0);
+const WEBHOOK_ROW: &[u8] = b"webhook";
+
+/// Meta's ids have some 20 characters and its fields 40; a longer text is nobody's id and is cut
+/// for the list (the payload itself is whole).
+fn shortened(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+impl Engine {
+    /// The endpoints of an application that want an event of this kind and mode.
+    pub(crate) fn endpoints_wanting(
+        &self,
+        _application: ApplicationId,
+        _mode: turnpike_domain::send::Mode,
+        _kind: EventKind,
+    ) -> Vec<EndpointId> {
+        Vec::new()
+    }
+
+    fn hint_deliveries(&self, _endpoints: &[EndpointId]) {}
+
+    pub(crate) async fn endpoint_row(
+        &self,
+        _organization: OrganizationId,
+        _endpoint: EndpointId,
+    ) -> Result<Option<turnpike_store::endpoints::Endpoint>, StoreError> {
+        Ok(None)
+    }
+}

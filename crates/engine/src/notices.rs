@@ -1,0 +1,180 @@
+//! The gateway's own events: an unknown outcome was decided, an endpoint fails or was disabled, a
+//! balance is low (contract §7).
+//!
+//! The store leaves a notice in the very commit that made it so; here it becomes an event like
+//! Meta's, in one commit that also takes the notice off. So none is lost and none is told twice,
+//! whatever ends in between. A wake-up is a hint, the clock is the truth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use turnpike_domain::ids::OrganizationId;
+use turnpike_domain::send::Mode;
+use turnpike_domain::webhook::EventKind;
+use turnpike_store::StoreError;
+use turnpike_store::events::{NewEvent, Notice, NoticeKind};
+use turnpike_store::messages::MessageRecord;
+
+use crate::Engine;
+use crate::directory::App;
+use crate::send::view::owners_reason;
+
+/// How often notices are looked for without a hint: a read of an empty table.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Notices of one commit.
+const AT_ONCE: u32 = 200;
+
+impl Engine {
+    /// Says that a notice may be waiting: it is told within moments instead of seconds.
+    pub fn tell_soon(&self) {
+        self.intake.notice.notify_one();
+    }
+
+    /// Begins to tell what was noticed.
+    pub(crate) fn run_notices(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            loop {
+                if let Err(error) = engine.tell_notices().await {
+                    tracing::warn!(error = %error, "telling the gateway's own events; it is tried again");
+                }
+                let due = async {
+                    tokio::select! {
+                        () = engine.intake.notice.notified() => {}
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                    }
+                };
+                if engine.stopping().run_until_cancelled(due).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Makes events of all notices that wait. Returns how many notices are told.
+    ///
+    /// # Errors
+    /// The store's silence; what was told until then is told.
+    pub async fn tell_notices(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let mut told = 0;
+        loop {
+            let notices = self.store.notices(AT_ONCE).await?;
+            if notices.is_empty() {
+                return Ok(told);
+            }
+            told += notices.len();
+            let mut events = Vec::new();
+            for notice in notices {
+                let its = self.events_of(&notice).await?;
+                if its.is_empty() {
+                    // Whom it was about is gone, and nobody is left to be told.
+                    self.store.drop_notice(notice.id).await?;
+                }
+                events.extend(its);
+            }
+            if !events.is_empty() {
+                self.record_events(events).await?;
+            }
+        }
+    }
+
+    /// A notice as events: one for each application that is to hear of it.
+    async fn events_of(&self, notice: &Notice) -> Result<Vec<NewEvent>, StoreError> {
+        Ok(match &notice.what {
+            NoticeKind::MessageResolved(key) => {
+                let record = self.store.message(notice.organization, *key).await?;
+                let told = record.and_then(|record| Some((self.directory.application(record.application)?, record)));
+                told.map(|(app, record)| self.event_of_notice(&app, record.mode, "message_resolved", &self.resolution_of(&record), notice))
+                    .into_iter()
+                    .collect()
+            }
+            NoticeKind::EndpointDisabled(endpoint, reason) => {
+                let details = |value: &mut Value| value["reason"] = json!(reason);
+                self.event_of_endpoint(*endpoint, "endpoint_disabled", details, notice).await?
+            }
+            NoticeKind::EndpointFailing(endpoint) => self.event_of_endpoint(*endpoint, "endpoint_failing", |_| (), notice).await?,
+            NoticeKind::BalanceLow { mode, available } => {
+                let below = self.store.wallet_alert(notice.organization, *mode).await?;
+                let apps = self.apps_of(notice.organization);
+                let currency = apps.first().map(|app| app.organization.currency);
+                let value = json!({"mode": mode, "available": available, "below": below, "currency": currency,
+                    "at": notice.at.to_rfc3339()});
+                apps.iter().map(|app| self.event_of_notice(app, *mode, "balance_low", &value, notice)).collect()
+            }
+        })
+    }
+
+    async fn event_of_endpoint(
+        &self,
+        endpoint: turnpike_store::endpoints::EndpointId,
+        field: &str,
+        details: impl FnOnce(&mut Value),
+        notice: &Notice,
+    ) -> Result<Vec<NewEvent>, StoreError> {
+        let Some(endpoint) = self.endpoint_row(notice.organization, endpoint).await? else { return Ok(Vec::new()) };
+        let Some(app) = self.directory.application(endpoint.application) else { return Ok(Vec::new()) };
+        let mut value = json!({"endpoint_id": endpoint.id, "name": endpoint.name,
+            "failing_since": endpoint.failing_since.map(turnpike_domain::time::UnixMs::to_rfc3339), "at": notice.at.to_rfc3339()});
+        details(&mut value);
+        Ok(vec![self.event_of_notice(&app, Mode::Live, field, &value, notice)])
+    }
+
+    /// How an unknown outcome ended, as its owner may know it.
+    fn resolution_of(&self, record: &MessageRecord) -> Value {
+        let view = self.view(record);
+        let end = record.resolution.as_ref();
+        json!({
+            "message_id": record.id,
+            "wamid": view.wamid,
+            "state": view.state,
+            "resolution": end.map(|end| end.resolution),
+            "evidence": end.map(|end| end.evidence),
+            "reason": end.map(|end| owners_reason(end)),
+            "resolved_at": end.map(|end| end.at.to_rfc3339()),
+            "to": view.to,
+            "biz_opaque_callback_data": view.biz_opaque_callback_data,
+            "money": view.money,
+        })
+    }
+
+    fn event_of_notice(&self, app: &App, mode: Mode, field: &str, value: &Value, notice: &Notice) -> NewEvent {
+        let mut event = self.gateway_event(app, mode, field, value);
+        event.at = notice.at;
+        event.identity = self.vault.event().hash(&[b"notice", &notice.id.to_be_bytes(), &app.row.key.0.to_be_bytes()]);
+        event.notice = Some(notice.id);
+        event
+    }
+
+    /// An event of the gateway's own, in Meta's shape under our own name. Each call makes another
+    /// event: it is for what happens now, such as a test that somebody asks for.
+    #[must_use]
+    pub fn gateway_event(&self, app: &App, mode: Mode, field: &str, value: &Value) -> NewEvent {
+        let now = self.clock.now();
+        let body = json!({"object": "turnpike", "entry": [{"id": app.row.app_id, "time": now.0 / 1_000,
+            "changes": [{"field": field, "value": value}]}]});
+        let (organization, application) = (app.row.organization, app.row.key);
+        NewEvent {
+            organization,
+            application,
+            mode,
+            kind: EventKind::Gateway,
+            identity: self.vault.event().hash(&[b"gateway", self.uuid(now).as_bytes()]),
+            at: now,
+            user: None,
+            aliases: Vec::new(),
+            note: None,
+            status: None,
+            body: self.seal_event_body(organization, application, body.to_string().as_bytes()),
+            endpoints: self.endpoints_wanting(application, mode, EventKind::Gateway),
+            notice: None,
+        }
+    }
+
+    fn apps_of(&self, organization: OrganizationId) -> Vec<Arc<App>> {
+        let state = self.directory.snapshot();
+        let mut apps: Vec<Arc<App>> = state.applications.values().filter(|app| app.row.organization == organization).cloned().collect();
+        apps.sort_unstable_by_key(|app| app.row.key);
+        apps
+    }
+}

@@ -1,0 +1,304 @@
+//! What time decides: unknown outcomes that no evidence reached, holds that no status settled, days
+//! past their retention; and the note of when intake could be relied on.
+//!
+//! | what | when | what becomes of it |
+//! | --- | --- | --- |
+//! | an unknown outcome | 24 h, with intake healthy and its neighbours heard | presumed not sent |
+//! | an unknown outcome | 7 days and an hour: Meta repeats no longer | presumed not sent |
+//! | Meta's fee, delivered without a price | 8 days | captured as held |
+//! | Meta's fee without any status | 38 days | released |
+//! | webhooks as they came, events, statuses | the days of the settings | forgotten |
+//!
+//! Every step is decided by what is stored and by the wall clock, and is a commit of its own, so a
+//! restart in between changes nothing. Nothing here hurries: money that is held too long costs a
+//! top-up, money that is released too early costs trust.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use turnpike_domain::ledger::{Leg, LegState, Movement, Resolution};
+use turnpike_domain::money::Micros;
+use turnpike_domain::time::{DAY_MS, UnixMs};
+use turnpike_store::StoreError;
+use turnpike_store::events::{OpenUnknown, Overdue};
+use turnpike_store::ledger::{LegMoved, MoveLeg};
+use turnpike_store::messages::{Evidence, Resolve, Settled};
+
+use crate::Engine;
+
+/// Silence of a healthy intake proves something after this (reliability §c2).
+const PRESUMED_AFTER_MS: i64 = DAY_MS;
+/// After this Meta repeats no webhook any more, and an hour (reliability §c2).
+const CERTAIN_AFTER_MS: i64 = 7 * DAY_MS + 3_600_000;
+/// A shorter gap is bridged by Meta's first repeats (reliability §c2).
+const GAP_MS: i64 = 60_000;
+/// Delivered, and nobody said at what price (contract §6).
+const UNPRICED_MS: i64 = 8 * DAY_MS;
+/// Longer than Meta keeps an undelivered message (contract §6).
+const NO_STATUS_MS: i64 = 38 * DAY_MS;
+/// How often what is due is looked for: nothing here is due to the minute.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often it is noted that intake works. A crash leaves a gap that seems at most this longer.
+const BEAT_EVERY: Duration = Duration::from_secs(10);
+/// Rows of one commit: the writer serves sends in between.
+const AT_ONCE: u32 = 500;
+/// Commits of one pass, so that a pass ends; the rest waits for the next.
+const STEPS_MAX: u32 = 100;
+
+/// What one pass did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Unknown outcomes presumed not sent.
+    pub presumed: usize,
+    /// Holds of Meta's fee captured as held.
+    pub captured: usize,
+    /// Holds of Meta's fee given back.
+    pub released: usize,
+}
+
+impl Engine {
+    /// Begins what time decides: the gap since intake last worked is noted first, so that no silence
+    /// of ours is taken for Meta's.
+    pub(crate) fn run_sweeper(self: &Arc<Self>) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let mut noted = false;
+            let mut next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
+            loop {
+                noted = engine.beat(noted).await;
+                if noted && tokio::time::Instant::now() >= next_sweep {
+                    // It may be cut short: each of its steps is a commit of its own.
+                    match engine.stopping().run_until_cancelled(engine.sweep()).await {
+                        Some(Err(error)) => tracing::warn!(error = %error, "sweeping; it is tried again"),
+                        Some(Ok(_)) => {}
+                        None => return,
+                    }
+                    next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
+                }
+                if engine.stopping().run_until_cancelled(tokio::time::sleep(BEAT_EVERY)).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Notes that intake works, and at first since when it did not. Returns whether that first note
+    /// is made: before it nothing may be presumed.
+    async fn beat(&self, noted: bool) -> bool {
+        let noting = async {
+            if !noted {
+                self.note_downtime().await?;
+            }
+            // While POSTs fail, the last beat stays where it was: should the process die now, the gap
+            // that the next start writes begins there.
+            if !self.intake.health.is_failing() {
+                self.store.intake_works(self.clock.now()).await?;
+            }
+            Ok::<(), StoreError>(())
+        };
+        match noting.await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(error = %error, "noting that intake works");
+                noted
+            }
+        }
+    }
+
+    /// Writes down the span since intake last worked: nobody was there to hear.
+    ///
+    /// # Errors
+    /// The store's silence.
+    pub async fn note_downtime(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let (last, _) = self.store.intake_gaps(now).await?;
+        if let Some(last) = last.filter(|last| *last < now) {
+            self.store.intake_was_down(last, now).await?;
+        }
+        self.store.intake_works(now).await
+    }
+
+    /// Notes that intake works now.
+    ///
+    /// # Errors
+    /// The store's silence.
+    pub async fn note_intake_works(&self) -> Result<(), StoreError> {
+        self.store.intake_works(self.clock.now()).await
+    }
+
+    /// One pass over everything that is due.
+    ///
+    /// # Errors
+    /// The store's silence; what was done until then is done.
+    pub async fn sweep(self: &Arc<Self>) -> Result<Swept, StoreError> {
+        let mut swept = Swept { presumed: self.presume().await?, ..Swept::default() };
+        self.settle_overdue(&mut swept).await?;
+        self.forget_events().await?;
+        if swept.presumed > 0 {
+            tracing::warn!(
+                messages = swept.presumed,
+                "no evidence of these messages ever came; they are presumed not sent and their price is released"
+            );
+            self.tell_soon();
+        }
+        if swept.captured + swept.released > 0 {
+            tracing::info!(
+                captured = swept.captured,
+                released = swept.released,
+                "Meta's fee of these messages was settled, since no status did it in time"
+            );
+        }
+        Ok(swept)
+    }
+
+    /// Unknown outcomes whose evidence would have come.
+    async fn presume(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let mut presumed = 0;
+        for _ in 0..STEPS_MAX {
+            let certain = self.store.open_unknowns(now.plus_ms(-CERTAIN_AFTER_MS), AT_ONCE).await?;
+            let done = self.presume_not_sent(&certain, "no status came in the seven days in which Meta repeats them").await?;
+            presumed += done;
+            if done == 0 {
+                break;
+            }
+        }
+        let silent = self.store.open_unknowns(now.plus_ms(-PRESUMED_AFTER_MS), u32::MAX).await?;
+        let Some(oldest) = silent.iter().map(|unknown| unknown.admitted_at).min() else { return Ok(presumed) };
+        let health = Healthy::of(self.store.intake_gaps(oldest).await?, self.intake.health.is_failing(), now);
+        let due: Vec<OpenUnknown> =
+            silent.into_iter().filter(|unknown| unknown.neighbours_heard && health.since(unknown.admitted_at)).collect();
+        for some in due.chunks(AT_ONCE as usize) {
+            presumed +=
+                self.presume_not_sent(some, "no status came within a day, though those of messages before and after it did").await?;
+        }
+        Ok(presumed)
+    }
+
+    async fn presume_not_sent(&self, unknowns: &[OpenUnknown], reason: &str) -> Result<usize, StoreError> {
+        if unknowns.is_empty() {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let resolve = |unknown: &OpenUnknown| Resolve {
+            organization: unknown.organization,
+            message: unknown.message,
+            at: now,
+            resolution: Resolution::PresumedNotSent,
+            evidence: Evidence::Presumed,
+            reason: reason.to_owned(),
+            wamid: None,
+            // What stands says the rest: that nobody knows why.
+            answer: Vec::new(),
+        };
+        let settled = self.store.resolve(unknowns.iter().map(resolve).collect()).await?;
+        let done = settled.iter().filter(|settled| **settled == Settled::Done).count();
+        self.intake.metrics.presumed.inc_by(done as u64);
+        Ok(done)
+    }
+
+    /// Holds of Meta's fee that no status decided in time.
+    async fn settle_overdue(&self, swept: &mut Swept) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for _ in 0..STEPS_MAX {
+            let overdue = self.store.overdue(now.plus_ms(-NO_STATUS_MS), now.plus_ms(-UNPRICED_MS), AT_ONCE).await?;
+            let mut moves = Vec::with_capacity(overdue.len());
+            for one in &overdue {
+                moves.extend(self.overdue_move(one, now).await?);
+            }
+            if moves.is_empty() {
+                return Ok(());
+            }
+            let kinds: Vec<Movement> = moves.iter().map(|one| one.movement).collect();
+            let moved = self.store.move_legs(moves).await?;
+            let done = || kinds.iter().zip(&moved).filter(|(_, moved)| matches!(moved, LegMoved::Done(_)));
+            let captured = done().filter(|(kind, _)| **kind == Movement::Capture).count();
+            let all = done().count();
+            swept.captured += captured;
+            swept.released += all - captured;
+            self.intake.metrics.overdue.inc_by(all as u64);
+            if all == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn overdue_move(&self, overdue: &Overdue, now: UnixMs) -> Result<Option<MoveLeg>, StoreError> {
+        let Some(held) = self.held_meta(overdue).await? else { return Ok(None) };
+        let (movement, reason) = if overdue.delivered {
+            (Movement::Capture, "delivered; Meta named no price within 8 days")
+        } else {
+            (Movement::Release, "no status for 38 days")
+        };
+        Ok(Some(MoveLeg {
+            organization: overdue.organization,
+            message: overdue.message,
+            leg: Leg::Meta,
+            movement,
+            amount: held,
+            reason: reason.to_owned(),
+            at: now,
+        }))
+    }
+
+    async fn held_meta(&self, overdue: &Overdue) -> Result<Option<Micros>, StoreError> {
+        let record = self.store.message(overdue.organization, overdue.message).await?;
+        Ok(record.and_then(|record| match record.meta_leg {
+            LegState::Held(held) => Some(held),
+            _ => None,
+        }))
+    }
+
+    /// What is past its retention. It goes by slices, each a commit of its own.
+    async fn forget_events(&self) -> Result<(), StoreError> {
+        let (kept, now) = (self.settings.retention, self.clock.now());
+        let first_day = |days: u16| now.plus_ms(-i64::from(days) * DAY_MS).day();
+        self.store.forget_events_before(first_day(kept.raw_days), first_day(kept.event_days), first_day(kept.status_days)).await?;
+        Ok(())
+    }
+}
+
+/// When intake could be relied on.
+struct Healthy {
+    /// Gaps that are long enough to matter.
+    gaps: Vec<(UnixMs, UnixMs)>,
+    is_now: bool,
+}
+
+impl Healthy {
+    fn of((last, gaps): (Option<UnixMs>, Vec<(UnixMs, UnixMs)>), is_failing: bool, now: UnixMs) -> Healthy {
+        let gaps = gaps.into_iter().filter(|(from, until)| until.0.saturating_sub(from.0) > GAP_MS).collect();
+        let is_heard_of = last.is_some_and(|last| now.0.saturating_sub(last.0) <= GAP_MS);
+        Healthy { gaps, is_now: is_heard_of && !is_failing }
+    }
+
+    /// Whether everything since then was heard.
+    fn since(&self, at: UnixMs) -> bool {
+        self.is_now && self.gaps.iter().all(|(_, until)| *until <= at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+
+    #[test]
+    fn silence_proves_nothing_where_a_gap_lay_in_it() {
+        let now = UnixMs(100 * HOUR);
+        let health = |gaps: &[(i64, i64)], last: Option<i64>, is_failing| {
+            let gaps = gaps.iter().map(|(from, until)| (UnixMs(*from), UnixMs(*until))).collect();
+            Healthy::of((last.map(UnixMs), gaps), is_failing, now).since(UnixMs(50 * HOUR))
+        };
+        assert!(health(&[], Some(now.0), false));
+        assert!(health(&[(40 * HOUR, 49 * HOUR)], Some(now.0), false), "it was over before");
+        assert!(health(&[(60 * HOUR, 60 * HOUR + GAP_MS)], Some(now.0), false), "it was short");
+        assert!(!health(&[(60 * HOUR, 61 * HOUR)], Some(now.0), false));
+        assert!(!health(&[(49 * HOUR, 51 * HOUR)], Some(now.0), false), "it reached into it");
+        assert!(!health(&[], Some(now.0), true), "it fails now");
+        assert!(!health(&[], Some(now.0 - 2 * GAP_MS), false), "nobody listens");
+        assert!(!health(&[], None, false));
+    }
+}

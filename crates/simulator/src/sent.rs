@@ -1,0 +1,71 @@
+//! What was sent to users and can still be answered, tapped or reported on.
+//!
+//! Kept only while somebody is told of events, so that a plain witness of sends
+//! pays nothing for it; the newest [`KEPT_MAX`] messages, in memory.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// Messages that are remembered; older ones can no longer be tapped.
+const KEPT_MAX: usize = 50_000;
+
+/// A message that a user has (or will have) on their phone.
+#[derive(Debug, Clone)]
+pub(crate) struct SentMessage {
+    /// Simulated.
+    pub(crate) at: Timestamp,
+    pub(crate) phone_number_id: String,
+    /// As addressed: digits, or a business-scoped id.
+    pub(crate) user: String,
+    pub(crate) by_phone: bool,
+    pub(crate) wamid: String,
+    pub(crate) kind: String,
+    /// Name and language, where it is a template.
+    pub(crate) template: Option<(String, String)>,
+    /// The payload under its type; only of types that can be tapped.
+    pub(crate) payload: Option<Value>,
+    pub(crate) callback_data: Option<String>,
+    pub(crate) voice: bool,
+    /// What a price would name: `service`, `utility`, `marketing_lite`, …
+    pub(crate) category: String,
+    pub(crate) window_open: bool,
+    /// Until when the user's free entry point is open, where it is.
+    pub(crate) free_entry_until: Option<Timestamp>,
+}
+
+/// The newest messages.
+#[derive(Default)]
+pub(crate) struct SentMessages {
+    inner: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    order: VecDeque<Arc<SentMessage>>,
+    by_wamid: HashMap<String, Arc<SentMessage>>,
+}
+
+impl SentMessages {
+    pub(crate) fn keep(&self, message: Arc<SentMessage>) {
+        let mut kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.order.len() >= KEPT_MAX
+            && let Some(oldest) = kept.order.pop_front()
+        {
+            kept.by_wamid.remove(&oldest.wamid);
+        }
+        kept.by_wamid.insert(message.wamid.clone(), Arc::clone(&message));
+        kept.order.push_back(message);
+    }
+
+    pub(crate) fn by_wamid(&self, wamid: &str) -> Option<Arc<SentMessage>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).by_wamid.get(wamid).cloned()
+    }
+
+    /// The newest message that fits.
+    pub(crate) fn newest(&self, fits: impl Fn(&SentMessage) -> bool) -> Option<Arc<SentMessage>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).order.iter().rev().find(|message| fits(message)).cloned()
+    }
+}

@@ -1,0 +1,263 @@
+//! Taps: what a user can touch on a message that was really sent to them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::exchange::World;
+use crate::inbound::{self, Happened, Written};
+use crate::numbers;
+use crate::sent::SentMessage;
+
+/// How long a permission to call holds: seven days.
+const CALL_PERMISSION_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// A tap: by [`crate::Simulator::tap`] or `POST /_sim/tap`.
+///
+/// `{"message_id": "wamid.…", "button": "yes"}` taps on a message;
+/// `{"from": "905321234567", "row": "Tomorrow"}` on the newest message to that
+/// user on which anything can be tapped.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tap {
+    /// On which message; left out, the newest of the user's with something to tap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// Who; may be left out where the message is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Only messages of this number, where none is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_number_id: Option<String>,
+    /// A button's id, title or (of a template) payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub button: Option<String>,
+    /// A list row's id or title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<String>,
+    /// What the flow's screens were filled with; the flow's token is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Map<String, Value>>,
+}
+
+/// Something that can be tapped, and what comes of it.
+struct Target {
+    what: What,
+    /// Of a button, a row or an answer.
+    id: String,
+    title: String,
+    /// `interactive` or `button`.
+    kind: &'static str,
+    payload: Value,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Button,
+    Row,
+    Flow,
+}
+
+/// A user taps.
+pub(crate) fn tap(world: &World, tap: &Tap) -> Result<Happened, String> {
+    if [tap.button.is_some(), tap.row.is_some(), tap.flow.is_some()].into_iter().filter(|given| *given).count() > 1 {
+        return Err("button, row, flow: only one can be tapped at a time".to_owned());
+    }
+    let message = message(world, tap)?;
+    let person = inbound::person(world, tap.from.as_deref().unwrap_or(&message.user), "from")?;
+    if message.user != person.user_id && Some(message.user.as_str()) != person.phone.as_deref() {
+        return Err(format!("from: the message {} was not sent to this user but to {}", message.wamid, message.user));
+    }
+    let targets = targets(world, &message);
+    let target = choose(tap, &message, targets)?;
+    let mut payload = target.payload;
+    if let Some(answers) = &tap.flow {
+        fill_in(&mut payload, answers);
+    }
+    if payload["call_permission_reply"]["response"] == "accept" {
+        let until = world.clock.now().as_second() + CALL_PERMISSION_SECONDS;
+        payload["call_permission_reply"]["expiration_timestamp"] = until.to_string().into();
+    }
+    let mut extra = Map::new();
+    let from = numbers::own_digits(&message.phone_number_id);
+    extra.insert("context".to_owned(), json!({"from": from, "id": message.wamid}));
+    let written = Written { person: &person, number: &message.phone_number_id, kind: target.kind, at: world.clock.now() };
+    Ok(inbound::deliver(world, &written, Some(payload), extra))
+}
+
+fn message(world: &World, tap: &Tap) -> Result<std::sync::Arc<SentMessage>, String> {
+    if let Some(wamid) = &tap.message_id {
+        return world.sent.by_wamid(wamid).ok_or_else(|| {
+            format!("message_id: no message {wamid} is remembered; messages are, from the first subscription on, the newest 50,000")
+        });
+    }
+    let from = tap.from.as_deref().ok_or("message_id: the message, or `from`, is required")?;
+    let person = inbound::person(world, from, "from")?;
+    let theirs = |message: &SentMessage| message.user == person.user_id || Some(message.user.as_str()) == person.phone.as_deref();
+    let of_number = |message: &SentMessage| tap.phone_number_id.as_ref().is_none_or(|number| *number == message.phone_number_id);
+    world
+        .sent
+        .newest(|message| message.payload.is_some() && theirs(message) && of_number(message) && !targets(world, message).is_empty())
+        .ok_or_else(|| format!("from: no message with anything to tap was sent to {from}"))
+}
+
+fn choose(tap: &Tap, message: &SentMessage, targets: Vec<Target>) -> Result<Target, String> {
+    let (member, what, wanted) = match (&tap.button, &tap.row, &tap.flow) {
+        (Some(button), _, _) => ("button", What::Button, Some(button)),
+        (_, Some(row), _) => ("row", What::Row, Some(row)),
+        (_, _, Some(_)) => ("flow", What::Flow, None),
+        // Nothing said: the first thing that there is.
+        _ => {
+            return targets.into_iter().next().ok_or_else(|| format!("message_id: on {} ({}) nothing can be tapped", message.wamid, message.kind));
+        }
+    };
+    let there: Vec<String> =
+        targets.iter().filter(|target| target.what == what).map(|target| format!("{:?} ({})", target.title, target.id)).collect();
+    let by_id = |target: &&Target| target.what == what && wanted.is_none_or(|wanted| target.id == *wanted);
+    let by_title = |target: &&Target| target.what == what && wanted.is_none_or(|wanted| target.title == *wanted);
+    let at = targets.iter().position(|target| by_id(&target)).or_else(|| targets.iter().position(|target| by_title(&target)));
+    match at {
+        Some(at) => Ok(targets.into_iter().nth(at).expect("a position within it")),
+        None if there.is_empty() => Err(format!("{member}: the message {} ({}) has none", message.wamid, message.kind)),
+        None => Err(format!(
+            "{member}: the message {} has no {:?}; it has {}",
+            message.wamid,
+            wanted.map_or("flow", String::as_str),
+            there.join(", ")
+        )),
+    }
+}
+
+/// All that can be tapped on a message.
+fn targets(world: &World, message: &SentMessage) -> Vec<Target> {
+    let Some(payload) = &message.payload else { return Vec::new() };
+    match message.kind.as_str() {
+        "interactive" => interactive(payload),
+        "template" => template(world, message, payload),
+        _ => Vec::new(),
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn interactive(payload: &Value) -> Vec<Target> {
+    let action = &payload["action"];
+    match text(payload, "type") {
+        "button" => items(&action["buttons"]).map(|button| reply_button(&button["reply"])).collect(),
+        "list" => items(&action["sections"]).flat_map(|section| items(&section["rows"])).map(row).collect(),
+        "flow" => vec![flow(text(&action["parameters"], "flow_token"), text(&action["parameters"], "flow_cta"), "flow")],
+        "address_message" => vec![flow("", "Address", "address_message")],
+        "call_permission_request" => ["accept", "reject"].into_iter().map(call_permission).collect(),
+        "carousel" => items(&action["cards"])
+            .flat_map(|card| items(&card["action"]["buttons"]))
+            .filter(|button| button["quick_reply"].is_object() || button["reply"].is_object())
+            .map(|button| reply_button(if button["quick_reply"].is_object() { &button["quick_reply"] } else { &button["reply"] }))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn reply_button(reply: &Value) -> Target {
+    let (id, title) = (text(reply, "id").to_owned(), text(reply, "title").to_owned());
+    let payload = json!({"type": "button_reply", "button_reply": {"id": id, "title": title}});
+    Target { what: What::Button, id, title, kind: "interactive", payload }
+}
+
+fn row(row: &Value) -> Target {
+    let (id, title) = (text(row, "id").to_owned(), text(row, "title").to_owned());
+    let mut reply = json!({"id": id, "title": title});
+    if let Some(description) = row["description"].as_str() {
+        reply["description"] = description.into();
+    }
+    Target { what: What::Row, id, title, kind: "interactive", payload: json!({"type": "list_reply", "list_reply": reply}) }
+}
+
+fn flow(token: &str, cta: &str, name: &str) -> Target {
+    let token = if token.is_empty() { "unused" } else { token };
+    let answers = if name == "flow" { json!({"flow_token": token}) } else { json!({}) };
+    let reply = json!({"name": name, "body": "Sent", "response_json": answers.to_string()});
+    Target {
+        what: What::Flow,
+        id: token.to_owned(),
+        title: cta.to_owned(),
+        kind: "interactive",
+        payload: json!({"type": "nfm_reply", "nfm_reply": reply}),
+    }
+}
+
+fn call_permission(answer: &str) -> Target {
+    let reply = json!({"response": answer, "is_permanent": false, "response_source": "user_action"});
+    Target {
+        what: What::Button,
+        id: answer.to_owned(),
+        title: answer.to_owned(),
+        kind: "interactive",
+        payload: json!({"type": "call_permission_reply", "call_permission_reply": reply}),
+    }
+}
+
+/// Adds what the user filled in to a flow's answer.
+fn fill_in(payload: &mut Value, answers: &Map<String, Value>) {
+    let reply = &mut payload["nfm_reply"]["response_json"];
+    let mut all: Map<String, Value> = reply.as_str().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    all.extend(answers.clone());
+    *reply = Value::Object(all).to_string().into();
+}
+
+fn template(world: &World, message: &SentMessage, payload: &Value) -> Vec<Target> {
+    let Some((name, language)) = &message.template else { return Vec::new() };
+    let Some(seed) = world.templates.sendable(name, language) else { return Vec::new() };
+    let mut targets = Vec::new();
+    for component in &seed.components {
+        match text(component, "type").to_ascii_uppercase().as_str() {
+            "BUTTONS" => targets.extend(template_buttons(&component["buttons"], &payload["components"])),
+            "CAROUSEL" => {
+                let given = items(&payload["components"]).find(|given| text(given, "type").eq_ignore_ascii_case("carousel"));
+                for (n, card) in items(&component["cards"]).enumerate() {
+                    let sent = given.map_or(&Value::Null, |given| {
+                        items(&given["cards"])
+                            .find(|sent| sent["card_index"].as_u64() == Some(n as u64))
+                            .map_or(&Value::Null, |sent| &sent["components"])
+                    });
+                    for part in items(&card["components"]).filter(|part| text(part, "type").eq_ignore_ascii_case("buttons")) {
+                        targets.extend(template_buttons(&part["buttons"], sent));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    targets
+}
+
+/// The buttons of a template's definition with what the send gave each of them.
+fn template_buttons(buttons: &Value, sent: &Value) -> Vec<Target> {
+    let parameters = |n: usize| {
+        items(sent)
+            .find(|given| {
+                let index = given["index"].as_str().and_then(|index| index.parse().ok()).or_else(|| given["index"].as_u64());
+                text(given, "type").eq_ignore_ascii_case("button") && index == Some(n as u64)
+            })
+            .map_or(&Value::Null, |given| &given["parameters"][0])
+    };
+    items(buttons)
+        .enumerate()
+        .filter_map(|(n, button)| {
+            let title = text(button, "text").to_owned();
+            match text(button, "type").to_ascii_uppercase().as_str() {
+                "QUICK_REPLY" => {
+                    let id = parameters(n)["payload"].as_str().unwrap_or(&title).to_owned();
+                    let payload = json!({"payload": id, "text": title});
+                    Some(Target { what: What::Button, id, title, kind: "button", payload })
+                }
+                "FLOW" => Some(flow(text(&parameters(n)["action"], "flow_token"), &title, "flow")),
+                _ => None,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,360 @@
+//! Events: what Meta reported, recorded once, with everything that follows from it in one commit.
+//!
+//! An event is one message, status or change. Recording it notes the user's window, moves the
+//! message's state and money, and makes a delivery for each endpoint that wants it, or does none of
+//! these: a repeat of what is known changes nothing.
+
+use serde::Serialize;
+use turnpike_domain::ids::{ApplicationId, AttemptToken, MessageId, MessageKey, OrganizationId};
+use turnpike_domain::ledger::LegState;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::{UnixMs, UtcDay};
+use turnpike_domain::webhook::{EventKind, Pricing, StatusKind};
+use uuid::Uuid;
+
+use crate::Answer;
+use crate::endpoints::EndpointId;
+use crate::messages::Hash16;
+use crate::users::UserNote;
+
+/// An event's place in the order of recording: monotonic, never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct EventKey(pub i64);
+
+/// What one POST of Meta's (or one event of our own) brings.
+#[derive(Clone, Debug, Default)]
+pub struct Intake {
+    /// Now.
+    pub received_at: UnixMs,
+    /// The POST as it came, sealed, where raw webhooks are kept.
+    pub raw: Option<Vec<u8>>,
+    /// What was read and routed.
+    pub events: Vec<NewEvent>,
+    /// What was signed and could not be read or routed.
+    pub quarantine: Vec<Quarantine>,
+}
+
+/// One event to record.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Owner.
+    pub organization: OrganizationId,
+    /// The application whose number it is about.
+    pub application: ApplicationId,
+    /// Live or sandbox.
+    pub mode: Mode,
+    /// What it is.
+    pub kind: EventKind,
+    /// Keyed hash of what makes it the same event when Meta repeats it.
+    pub identity: Hash16,
+    /// Meta's own timestamp of it; `received_at` where it has none.
+    pub at: UnixMs,
+    /// Keyed hash of the user, where it is about one: erasure, and order per user.
+    pub user: Option<Hash16>,
+    /// The same user under further names (a user id beside the number): the note counts for each,
+    /// and erasure finds the event by any.
+    pub aliases: Vec<Hash16>,
+    /// What it says of the user's window or wishes.
+    pub note: Option<UserNote>,
+    /// What it says of a message of ours.
+    pub status: Option<StatusReport>,
+    /// The delivery's bytes, sealed.
+    pub body: Vec<u8>,
+    /// The endpoints that want it, of this application.
+    pub endpoints: Vec<EndpointId>,
+    /// The notice that it tells of, which is then done ([`Events::notices`]).
+    pub notice: Option<i64>,
+}
+
+/// A status of a message of ours.
+#[derive(Clone, Debug)]
+pub struct StatusReport {
+    /// Our token, where Meta echoed one. Only with it money moves (contract §8).
+    pub token: Option<AttemptToken>,
+    /// Keyed hash of the wamid.
+    pub wamid: Hash16,
+    /// The wamid as an answer, sealed: kept where this status is the first to tell it.
+    pub answer: Vec<u8>,
+    /// Which status.
+    pub status: StatusKind,
+    /// Meta's timestamp.
+    pub at: UnixMs,
+    /// Its price, where the status has one.
+    pub pricing: Option<Pricing>,
+    /// Why it failed.
+    pub failure: Option<StatusFailure>,
+    /// False where it was signed with a customer's own app secret: then it never moves a Meta fee
+    /// that the operator is billed (contract §8).
+    pub moves_operator_fee: bool,
+    /// Meta's fee by the category that the price names, by the card and markup pinned at the hold;
+    /// `None` where it is the category that the hold assumed. Above the hold the rest is a
+    /// `late_capture`, below it the rest goes back.
+    pub repriced: Option<turnpike_domain::money::Micros>,
+}
+
+/// Why Meta could not deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct StatusFailure {
+    /// Meta's code.
+    pub code: i64,
+    /// Meta's title.
+    pub title: String,
+    /// `error_data.details`.
+    pub details: Option<String>,
+}
+
+/// A status as the timeline shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusRecord {
+    /// Which.
+    pub status: StatusKind,
+    /// Meta's timestamp.
+    pub at: UnixMs,
+    /// When it reached us.
+    pub received_at: UnixMs,
+    /// Its price, where it had one.
+    pub pricing: Option<Pricing>,
+    /// Why it failed.
+    pub failure: Option<StatusFailure>,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Committed.
+    New {
+        /// Its key.
+        key: EventKey,
+        /// Its id towards people; `webhook-id` is made of it.
+        id: Uuid,
+        /// What a status did.
+        status: Option<StatusEffect>,
+    },
+    /// It is known: nothing changed.
+    Duplicate,
+    /// The organization has no such application any more: nothing changed.
+    NotFound,
+}
+
+/// What a status did to its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusEffect {
+    /// The message; `None` where the status is about a message that we did not send.
+    pub message: Option<(MessageKey, MessageId)>,
+    /// Whether an unknown outcome was decided by it.
+    pub resolved: bool,
+    /// Where the legs stand after it.
+    pub legs: Option<(LegState, LegState)>,
+}
+
+/// Something signed that could not be read, or belongs to nobody here.
+#[derive(Clone, Debug)]
+pub struct Quarantine {
+    /// Why it is here.
+    pub reason: QuarantineReason,
+    /// The app whose secret signed it.
+    pub meta_app_id: Option<String>,
+    /// WABA id, where it was readable.
+    pub waba_id: Option<String>,
+    /// Number id, where it was readable.
+    pub phone_number_id: Option<String>,
+    /// Meta's field, where it was readable.
+    pub field: Option<String>,
+    /// Keyed hash of the bytes: Meta repeats, and one copy is enough.
+    pub identity: Hash16,
+    /// A whole payload of the part that is quarantined (readable again by intake), sealed.
+    pub body: Vec<u8>,
+}
+
+/// Why something is quarantined. The number is what the database keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum QuarantineReason {
+    /// Not JSON, or not a webhook of Meta's (WH_004).
+    Unreadable = 1,
+    /// No application has this number or account.
+    UnknownNumber = 2,
+    /// Number and account belong to different organizations, or the signing app does not fit.
+    Mismatch = 3,
+}
+
+/// A quarantined payload, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuarantineRecord {
+    /// Its number.
+    pub id: i64,
+    /// When it came first.
+    pub at: UnixMs,
+    /// Why it is here.
+    pub reason: QuarantineReason,
+    /// The app whose secret signed it.
+    pub meta_app_id: Option<String>,
+    /// WABA id, where it was readable.
+    pub waba_id: Option<String>,
+    /// Number id, where it was readable.
+    pub phone_number_id: Option<String>,
+    /// Meta's field, where it was readable.
+    pub field: Option<String>,
+    /// When it was replayed, if it was.
+    pub replayed_at: Option<UnixMs>,
+    /// The payload, sealed.
+    #[serde(skip)]
+    pub body: Vec<u8>,
+}
+
+/// An event, whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventRecord {
+    /// Its key.
+    #[serde(skip)]
+    pub key: EventKey,
+    /// Its id towards people.
+    pub id: Uuid,
+    /// Its application.
+    #[serde(skip)]
+    pub application: ApplicationId,
+    /// Live or sandbox.
+    pub mode: Mode,
+    /// What it is.
+    pub kind: EventKind,
+    /// When it was recorded.
+    pub at: UnixMs,
+    /// The message of ours that it is about.
+    pub message: Option<MessageId>,
+    /// The delivery's bytes, sealed, while kept.
+    #[serde(skip)]
+    pub body: Option<Vec<u8>>,
+}
+
+/// Something that happened and whose event is still to be made: an outbox row, written in the
+/// commit that made it happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Its number.
+    pub id: i64,
+    /// When.
+    pub at: UnixMs,
+    /// Whose.
+    pub organization: OrganizationId,
+    /// What.
+    pub what: NoticeKind,
+}
+
+/// What a [`Notice`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// An unknown outcome was decided, by whatever evidence (`message_resolved`).
+    MessageResolved(MessageKey),
+    /// An endpoint was disabled (`endpoint_disabled`), with the reason.
+    EndpointDisabled(EndpointId, String),
+    /// An endpoint has failed for a day (`endpoint_failing`).
+    EndpointFailing(EndpointId),
+    /// Available fell below the organization's alert (`balance_low`).
+    BalanceLow {
+        /// Live or play wallet.
+        mode: Mode,
+        /// What was available then.
+        available: turnpike_domain::money::Micros,
+    },
+}
+
+/// A hold that no status decided in time, or a delivery without a price: due for the sweeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// Owner.
+    pub organization: OrganizationId,
+    /// Which message.
+    pub message: MessageKey,
+    /// Whether a delivery was reported (then the Meta leg is captured as held), or not (released).
+    pub delivered: bool,
+}
+
+/// An unknown outcome that evidence has not decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenUnknown {
+    /// Owner.
+    pub organization: OrganizationId,
+    /// Its application.
+    pub application: ApplicationId,
+    /// Which message.
+    pub message: MessageKey,
+    /// Admission.
+    pub admitted_at: UnixMs,
+    /// Whether statuses of this number arrived for messages admitted before it and for messages
+    /// admitted after it.
+    pub neighbours_heard: bool,
+}
+
+/// Reads and writes of events.
+pub trait Events {
+    /// Records what one POST brings, in one commit, in order; the answers are `events`' in order.
+    /// The store groups intakes of several callers into one commit by itself.
+    fn record(&self, intake: Intake) -> Answer<'_, Vec<Recorded>>;
+
+    /// The sealed content (recipient, callback data) of messages, in order, while kept: intake
+    /// restores the caller's callback data of those whose token says that there is one.
+    fn contents(&self, messages: Vec<MessageKey>) -> Answer<'_, Vec<Option<(OrganizationId, Vec<u8>)>>>;
+
+    /// The price pinned at a message's hold, where the message is this organization's.
+    fn pinned(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Option<(crate::messages::PinnedPrice, UnixMs)>>;
+
+    /// One event of an organization.
+    fn event(&self, organization: OrganizationId, id: Uuid) -> Answer<'_, Option<EventRecord>>;
+
+    /// Events of an application after `after` (or the newest place where `None`), oldest first, at
+    /// most `limit`; and the place to go on from.
+    fn events_after(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        after: Option<EventKey>,
+        limit: u32,
+    ) -> Answer<'_, (Vec<EventRecord>, EventKey)>;
+
+    /// The key that an event's id names; `None` where the id was never given out.
+    fn event_key(&self, id: Uuid) -> Option<EventKey>;
+
+    /// The events that are about a message, oldest first.
+    fn statuses(&self, organization: OrganizationId, message: MessageKey) -> Answer<'_, Vec<StatusRecord>>;
+
+    /// Notices whose event is still to be made, oldest first.
+    fn notices(&self, limit: u32) -> Answer<'_, Vec<Notice>>;
+
+    /// Takes a notice off without an event (nobody can be told).
+    fn drop_notice(&self, id: i64) -> Answer<'_, ()>;
+
+    /// Quarantined payloads, newest first, before `before`.
+    fn quarantined(&self, before: Option<i64>, limit: u32) -> Answer<'_, Vec<QuarantineRecord>>;
+
+    /// Marks a quarantined payload as replayed; false where there is none of that number.
+    fn quarantine_replayed(&self, id: i64, at: UnixMs) -> Answer<'_, bool>;
+
+    /// Unknown outcomes admitted before `admitted_before`, oldest first.
+    fn open_unknowns(&self, admitted_before: UnixMs, limit: u32) -> Answer<'_, Vec<OpenUnknown>>;
+
+    /// Accepted messages whose Meta fee is still held though they were admitted before
+    /// `admitted_before`, or delivered without a price before `delivered_before`; at most `limit`,
+    /// oldest first. Remembers how far it looked, so that a message is looked at once.
+    fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>>;
+
+    /// Notes that intake could not be relied on between two instants.
+    fn intake_was_down(&self, from: UnixMs, until: UnixMs) -> Answer<'_, ()>;
+
+    /// Notes that intake works at `at`; a start reads it to know since when it did not.
+    fn intake_works(&self, at: UnixMs) -> Answer<'_, ()>;
+
+    /// When intake last worked, and every span since `since` in which it did not.
+    fn intake_gaps(&self, since: UnixMs) -> Answer<'_, (Option<UnixMs>, Vec<(UnixMs, UnixMs)>)>;
+
+    /// Drops raw webhooks of days before `raw`, events with their bodies and deliveries of days
+    /// before `events`, statuses of messages admitted before `statuses`. Goes by slices.
+    fn forget_events_before(&self, raw: UtcDay, events: UtcDay, statuses: UtcDay) -> Answer<'_, u32>;
+
+    /// Erases one user of an organization: bodies of events and their raw webhooks, contents and
+    /// answers of messages, the window. Returns how many rows it emptied.
+    fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64>;
+}

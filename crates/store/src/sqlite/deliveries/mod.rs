@@ -1,0 +1,99 @@
+//! Deliveries on SQLite.
+//!
+//! One process owns the file, so who holds a delivery is known in memory ([`claims`]): a claim costs
+//! no write, and after a start everything that waits can be claimed again. Finishing is a job of the
+//! writer's, many to a commit.
+
+mod claims;
+mod finish;
+mod list;
+mod replay;
+
+use turnpike_domain::ids::{ApplicationId, OrganizationId};
+use turnpike_domain::time::UnixMs;
+use uuid::Uuid;
+
+pub(super) use self::claims::Claims;
+use super::SqliteStore;
+use super::events::event_key;
+use super::writer::Job;
+use crate::Answer;
+use crate::deliveries::{Backlog, Deliveries, DeliveryFilter, DeliveryKey, DeliveryRecord, Due, Finished, Lane};
+use crate::endpoints::EndpointId;
+
+/// Slots of a delivery's key ([`crate::endpoints::ENDPOINTS_MAX`]).
+const SLOTS: i64 = 16;
+
+impl Deliveries for SqliteStore {
+    fn backlogs(&self) -> Answer<'_, Vec<Backlog>> {
+        Box::pin(self.read(list::backlogs))
+    }
+
+    fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
+        Box::pin(async move {
+            let looking = self.claims.look(endpoint, now);
+            let (cipher, held) = (self.cipher.clone(), looking.held());
+            let found = self.read(move |snapshot| claims::waiting(snapshot, &cipher, endpoint, lane, now, limit, &held)).await?;
+            Ok(looking.take(found, lease_until))
+        })
+    }
+
+    fn finish(&self, batch: Vec<Finished>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let done: Vec<(EndpointId, DeliveryKey)> = batch.iter().map(|finished| (finished.endpoint, finished.key)).collect();
+            self.ask(|caller| Job::Finish(batch, caller)).await?;
+            // Only now: before the commit another claim would find it waiting as before.
+            self.claims.release(&done);
+            Ok(())
+        })
+    }
+
+    fn deliveries(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        filter: DeliveryFilter,
+        before: Option<DeliveryKey>,
+        limit: u32,
+    ) -> Answer<'_, Vec<DeliveryRecord>> {
+        Box::pin(self.list_deliveries(list::Page { organization, application, filter }, before, limit))
+    }
+
+    fn delivery(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId) -> Answer<'_, Option<DeliveryRecord>> {
+        let cipher = self.cipher.clone();
+        Box::pin(self.read(move |snapshot| list::one(snapshot, &cipher, organization, event, endpoint)))
+    }
+
+    fn replay(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId, now: UnixMs) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let Some(key) = event_key(&self.cipher, event) else { return Ok(false) };
+            let cipher = self.cipher.clone();
+            self.control(move |connection| replay::one(connection, &cipher, organization, (event, key), endpoint, now)).await
+        })
+    }
+
+    fn replay_range(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        filter: DeliveryFilter,
+        now: UnixMs,
+    ) -> Answer<'_, u64> {
+        Box::pin(self.replay_a_range(list::Page { organization, application, filter }, now))
+    }
+
+    fn drop_backlog(&self, organization: OrganizationId, endpoint: EndpointId) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let mut dropped = 0;
+            let mut to = None;
+            loop {
+                let slice = self.control(move |connection| replay::drop_a_slice(connection, organization, endpoint, to)).await?;
+                dropped += slice.dropped;
+                to = Some(slice.to);
+                if slice.is_last {
+                    return Ok(dropped);
+                }
+            }
+        })
+    }
+}

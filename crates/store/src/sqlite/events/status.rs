@@ -1,0 +1,261 @@
+//! What a status does: it is noted with its message, decides an outcome that nobody knew, and
+//! settles Meta's fee, all in the open commit.
+//!
+//! Money moves only by a status that came with our own token for the message (contract §8). Without
+//! one a message is found by its wamid: then its state moves and its timeline shows the status.
+
+use rusqlite::params;
+use turnpike_domain::ids::{ApplicationId, MessageKey, OrganizationId};
+use turnpike_domain::ledger::Leg;
+use turnpike_domain::money::Micros;
+use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
+use turnpike_domain::webhook::settle::{self, Decision, Move, Proof, Report};
+use turnpike_domain::webhook::{PricingType, StatusKind};
+
+use crate::events::{StatusEffect, StatusReport};
+use crate::ledger::{LegMoved, MoveLeg};
+use crate::messages::{Evidence, Hash16, Outcome, Resolve};
+use crate::sqlite::failure::{Failure, corrupt};
+use crate::sqlite::messages::{Standing, standing};
+use crate::sqlite::writer::Writer;
+
+/// A message of ours that a status is about.
+pub(super) struct Reported {
+    pub(super) key: MessageKey,
+    pub(super) standing: Standing,
+    /// The status came with our token: it is evidence.
+    by_token: bool,
+}
+
+/// What writing a status down came to.
+enum Noted {
+    /// The message had none of this kind.
+    First(Report),
+    /// It had one, and this says more.
+    Adds(Report),
+    /// It had one that says as much.
+    Nothing,
+}
+
+impl Writer<'_> {
+    /// The message that a status is about; `None` where it is none of this application's.
+    pub(super) fn reported_message(
+        &mut self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        report: &StatusReport,
+    ) -> Result<Option<Reported>, Failure> {
+        let ours = |found: &Standing| found.organization == organization && found.application == application && found.mode != Mode::Fake;
+        if let Some(token) = report.token {
+            // A token of another message, application or life of this database settles nothing.
+            let found = standing(self.connection, token.key)?.filter(|found| ours(found) && found.salt == token.salt);
+            return Ok(found.map(|standing| Reported { key: token.key, standing, by_token: true }));
+        }
+        let Some(key) = self.message_by_wamid(&report.wamid)? else { return Ok(None) };
+        let found = standing(self.connection, key)?.filter(ours);
+        Ok(found.map(|standing| Reported { key, standing, by_token: false }))
+    }
+
+    fn message_by_wamid(&self, wamid: &Hash16) -> Result<Option<MessageKey>, Failure> {
+        self.wamids.find(self.connection, wamid, |key| {
+            Ok(self
+                .connection
+                .prepare_cached(
+                    "SELECT 1 FROM outcomes o LEFT JOIN resolutions r ON r.message = o.message
+                     WHERE o.message = ?1 AND (o.wamid = ?2 OR r.wamid = ?2)",
+                )?
+                .exists(params![key.0, wamid])?)
+        })
+    }
+
+    /// Notes a status and does what follows from it. The first part of the answer says whether the
+    /// message had no such status before.
+    pub(super) fn apply_status(
+        &mut self,
+        found: Reported,
+        report: &StatusReport,
+        received_at: UnixMs,
+    ) -> Result<(bool, StatusEffect), Failure> {
+        let Reported { key, standing: mut now, by_token } = found;
+        let id = self.cipher.message_id(now.admitted_at, key);
+        let mut known = self.known_statuses(key)?;
+        let noted = self.note_status(key, report, received_at, by_token && report.moves_operator_fee, &mut known)?;
+        let first = matches!(noted, Noted::First(_));
+        let mut resolved = false;
+        if let Noted::First(counted) | Noted::Adds(counted) = noted {
+            self.events.hear(now.application, now.admitted_at)?;
+            if by_token {
+                let Decision { proof, moves } = settle::decide(&in_words(&now, &known), &counted);
+                if let Some(proof) = proof {
+                    resolved = matches!(proof, Proof::Resolution(_));
+                    self.record_proof(key, &now, proof, report, received_at)?;
+                    now = standing(self.connection, key)?.ok_or_else(|| corrupt("messages", "key", key))?;
+                }
+                for step in moves {
+                    self.move_by_status(key, &mut now, step, &counted, received_at)?;
+                }
+            }
+            known.push(counted);
+            self.watch_for_a_price(key, &now, &known, received_at)?;
+        }
+        Ok((first, StatusEffect { message: Some((key, id)), resolved, legs: Some((now.base, now.meta)) }))
+    }
+
+    fn known_statuses(&mut self, key: MessageKey) -> Result<Vec<Report>, Failure> {
+        let mut rows = self.events.statuses.query([key.0])?;
+        let mut known = Vec::new();
+        while let Some(row) = rows.next()? {
+            let pricing = match row.get_ref(1)?.as_str_or_null().unwrap_or(None) {
+                Some(text) => Some(serde_json::from_str(text).map_err(|_| corrupt("message_statuses", "pricing", key))?),
+                None => None,
+            };
+            known.push(Report {
+                status: StatusKind::from_number(row.get(0)?).ok_or_else(|| corrupt("message_statuses", "status", key))?,
+                pricing,
+                moves_operator_fee: row.get(2)?,
+                repriced: row.get::<_, Option<i64>>(3)?.map(Micros),
+            });
+        }
+        Ok(known)
+    }
+
+    /// Writes the status down, or what a repeat of it adds: our token, or a price. What counts now
+    /// is taken out of `known`.
+    fn note_status(
+        &mut self,
+        key: MessageKey,
+        report: &StatusReport,
+        received_at: UnixMs,
+        settles: bool,
+        known: &mut Vec<Report>,
+    ) -> Result<Noted, Failure> {
+        let new = Report { status: report.status, pricing: report.pricing.clone(), repriced: report.repriced, moves_operator_fee: settles };
+        let Some(place) = known.iter().position(|known| known.status == report.status) else {
+            let pricing = report.pricing.as_ref().map(to_json).transpose()?;
+            let failure = report.failure.as_ref().map(to_json).transpose()?;
+            self.events.insert_status.execute(params![
+                key.0,
+                report.status.number(),
+                report.at.0,
+                received_at.0,
+                pricing,
+                failure,
+                settles,
+                report.repriced.map(|fee| fee.0),
+            ])?;
+            return Ok(Noted::First(new));
+        };
+        let same = &known[place];
+        // What may not settle never lends its price to what may.
+        let adds = if same.moves_operator_fee == settles { report.pricing.is_some() && same.pricing.is_none() } else { settles };
+        if !adds {
+            return Ok(Noted::Nothing);
+        }
+        known.remove(place);
+        let pricing = report.pricing.as_ref().map(to_json).transpose()?;
+        self.connection
+            .prepare_cached("UPDATE message_statuses SET pricing = ?3, settles = ?4, repriced = ?5 WHERE message = ?1 AND status = ?2")?
+            .execute(params![key.0, report.status.number(), pricing, settles, report.repriced.map(|fee| fee.0)])?;
+        Ok(Noted::Adds(new))
+    }
+
+    /// Gives a message in flight its outcome, or an unknown one its end.
+    fn record_proof(
+        &mut self,
+        key: MessageKey,
+        before: &Standing,
+        proof: Proof,
+        report: &StatusReport,
+        received_at: UnixMs,
+    ) -> Result<(), Failure> {
+        match proof {
+            Proof::Outcome(kind) => {
+                self.settle(Outcome {
+                    organization: before.organization,
+                    message: key,
+                    at: received_at,
+                    kind,
+                    meta_code: None,
+                    wamid: Some(report.wamid),
+                    answer: report.answer.clone(),
+                })?;
+                self.events.note_early(key);
+            }
+            Proof::Resolution(resolution) => {
+                self.resolve(Resolve {
+                    organization: before.organization,
+                    message: key,
+                    at: received_at,
+                    resolution,
+                    evidence: Evidence::Status,
+                    reason: format!("Meta reported it as {}", report.status),
+                    wamid: Some(report.wamid),
+                    answer: report.answer.clone(),
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_by_status(&mut self, key: MessageKey, now: &mut Standing, step: Move, report: &Report, at: UnixMs) -> Result<(), Failure> {
+        let Move { leg, movement, amount, reason: because } = step;
+        let asked = MoveLeg { organization: now.organization, message: key, leg, movement, amount, reason: reason(because, report), at };
+        // A leg that cannot make the movement (any more) stays as it is.
+        if let LegMoved::Done(after) = self.move_standing_leg(now, &asked)? {
+            match leg {
+                Leg::Base => now.base = after,
+                Leg::Meta => now.meta = after,
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivered, held, and nobody has said at what price: the sweeper looks again after a while.
+    fn watch_for_a_price(&mut self, key: MessageKey, now: &Standing, known: &[Report], received_at: UnixMs) -> Result<(), Failure> {
+        let delivered = known.iter().any(|known| known.moves_operator_fee && is_delivery(known.status));
+        if delivered && now.meta.held() > Micros::ZERO {
+            self.connection
+                .prepare_cached("INSERT OR IGNORE INTO unpriced (message, delivered_at) VALUES (?1, ?2)")?
+                .execute([key.0, received_at.0])?;
+        }
+        Ok(())
+    }
+}
+
+/// What the statuses and the rows say, in the words of the rules.
+fn in_words(standing: &Standing, known: &[Report]) -> settle::Standing {
+    settle::Standing {
+        mode: standing.mode,
+        outcome: standing.outcome.map(|(outcome, _)| outcome),
+        resolution: standing.resolution.map(|(resolution, _)| resolution),
+        base: standing.base,
+        meta: standing.meta,
+        held_base: standing.held_base,
+        held_meta: standing.held_meta,
+        known: known.to_vec(),
+    }
+}
+
+/// Why a leg moved, for statement and timeline; `ledger verify` knows a settlement by status from
+/// the words in brackets.
+fn reason(because: &str, report: &Report) -> String {
+    let mut said = format!("{because} (status {}", report.status);
+    let pricing = report.pricing.as_ref();
+    let words =
+        [pricing.and_then(|pricing| pricing.kind).map(PricingType::as_str), pricing.and_then(|pricing| pricing.category.as_deref())];
+    for (place, word) in words.into_iter().flatten().enumerate() {
+        said.push_str(if place == 0 { ": " } else { ", " });
+        said.push_str(word);
+    }
+    said.push(')');
+    said
+}
+
+fn is_delivery(status: StatusKind) -> bool {
+    matches!(status, StatusKind::Delivered | StatusKind::Read | StatusKind::Played)
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::Store(crate::StoreError::unavailable(error)))
+}

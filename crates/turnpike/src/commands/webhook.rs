@@ -1,0 +1,473 @@
+//! `turnpike webhook`: where an application's events go, and whether they got there.
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::context::{Context, count, rows, text, time, yes_no};
+use super::key::OfApp;
+use super::message::typed;
+use super::org::put;
+use super::wallet::more;
+use crate::cli::Remote;
+use crate::client::Ask;
+use crate::failure::Failure;
+use crate::output::{Cell, Side, Style, Table};
+
+/// The name of the endpoint that is meant where none is named.
+const DEFAULT: &str = "default";
+
+/// Endpoints of applications, and the deliveries to them.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+An endpoint gets every event of its application that it asked for, signed (Standard Webhooks and
+X-Hub-Signature-256), at least once, and again for three days where it does not answer 2xx.
+
+Examples:
+  turnpike webhook set --url https://shop.example.com/whatsapp
+  turnpike webhook set --event messages --event message_status --event read
+  turnpike webhook test
+  turnpike webhook deliveries --state dead
+  turnpike webhook replay --from 2026-10-01T08:00:00Z --until 2026-10-01T09:00:00Z")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make an endpoint or change it; the secrets of a new one are shown this once
+    Set(Box<Endpoint>),
+    /// List an application's endpoints, and what waits for each
+    List(OfApp),
+    /// Show one endpoint
+    Show(Which),
+    /// Delete an endpoint with what waits for it
+    Delete(Which),
+    /// Send a test event and show what the endpoint answered
+    Test(Which),
+    /// Make a new signing secret; the old one also signs for 24 hours
+    Rotate {
+        #[command(flatten)]
+        which: Which,
+        /// A new bearer too, at once
+        #[arg(long)]
+        bearer: bool,
+    },
+    /// Post events again after it was switched off
+    Enable {
+        #[command(flatten)]
+        which: Which,
+        /// What becomes of the events that were kept meanwhile: replay or drop
+        #[arg(long, value_enum, value_name = "CHOICE", hide_possible_values = true)]
+        backlog: Backlog,
+    },
+    /// Keep events and post none
+    Disable(Which),
+    /// List deliveries, newest first
+    Deliveries {
+        #[command(flatten)]
+        app: OfApp,
+        #[command(flatten)]
+        filter: Filter,
+        /// Deliveries at most, up to 500 [default: 50]
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        /// Go on where the last page ended
+        #[arg(long, value_name = "CURSOR")]
+        before: Option<String>,
+    },
+    /// Show one delivery with its attempts
+    Attempts {
+        /// The event's id, as `webhook deliveries` shows it: msg_…
+        event: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Send again: one event, or all that the filter names
+    #[command(after_help = "\
+The bytes and webhook-id are the same as the first time; the signature is fresh. A range also takes
+events from before the endpoint existed, as long as they are kept (30 days).")]
+    Replay {
+        /// The event's id; without one, a range
+        event: Option<String>,
+        #[command(flatten)]
+        app: OfApp,
+        #[command(flatten)]
+        filter: Filter,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+struct Which {
+    #[command(flatten)]
+    app: OfApp,
+    /// The endpoint's name
+    #[arg(long, value_name = "NAME", default_value = DEFAULT)]
+    endpoint: String,
+}
+
+impl Which {
+    fn path<'a>(&'a self, further: &[&'a str]) -> Vec<&'a str> {
+        let mut path = vec!["applications", self.app.segment(), "webhooks", &self.endpoint];
+        path.extend(further);
+        path
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+struct Endpoint {
+    #[command(flatten)]
+    which: Which,
+    /// Where events are posted: https, or http to this machine where the gateway allows it
+    #[arg(long)]
+    url: Option<String>,
+    /// An event that it gets (repeatable; replaces the list)
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
+    /// Every event there is
+    #[arg(long, conflicts_with = "events")]
+    all_events: bool,
+    /// A header of yours, as NAME=VALUE (repeatable; replaces them all)
+    #[arg(long = "header", value_name = "NAME=VALUE")]
+    headers: Vec<String>,
+    /// Send none of your own headers any more
+    #[arg(long, conflicts_with = "headers")]
+    no_headers: bool,
+    /// Also get sandbox events: on or off
+    #[arg(long, value_enum, value_name = "SWITCH", hide_possible_values = true)]
+    sandbox: Option<Switch>,
+    /// Hold a user's later events while one of his fails, for five minutes at most: on or off
+    #[arg(long, value_enum, value_name = "SWITCH", hide_possible_values = true)]
+    ordered: Option<Switch>,
+    /// Send `Authorization: Bearer`: on or off
+    #[arg(long, value_enum, value_name = "SWITCH", hide_possible_values = true)]
+    send_bearer: Option<Switch>,
+    /// A bearer of your own, of at least 32 characters, in this file
+    #[arg(long, value_name = "FILE")]
+    bearer_file: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+struct Filter {
+    /// Of this endpoint only: its name
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// In this state only
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Of this kind only (repeatable)
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
+    /// Of events from then on, such as 2026-10-01T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Of events before then
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    Pending,
+    Delivered,
+    Dead,
+    Dropped,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Backlog {
+    Replay,
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Does it.
+pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
+    let ask = |ask| context.ask(&args.remote, ask);
+    match &args.command {
+        Command::Set(endpoint) => {
+            let Some(answer) = ask(Ask::post(&endpoint.which.path(&[]), &endpoint.body()?))? else { return Ok(()) };
+            announce(context, &answer.data);
+        }
+        Command::List(app) => {
+            let Some(answer) = ask(Ask::get(&["applications", app.segment(), "webhooks"]))? else { return Ok(()) };
+            list(context, rows(&answer.data));
+        }
+        Command::Show(which) => {
+            let Some(answer) = ask(Ask::get(&which.path(&[])))? else { return Ok(()) };
+            show(context, &answer.data);
+        }
+        Command::Delete(which) => {
+            let Some(_) = ask(Ask::delete(&which.path(&[])))? else { return Ok(()) };
+            context.out.line(format!("Endpoint {} is deleted, with what waited for it.", which.endpoint));
+        }
+        Command::Test(which) => return test(args, context, which),
+        Command::Rotate { which, bearer } => {
+            let body = json!({"bearer": bearer});
+            let Some(answer) = ask(Ask::post(&which.path(&["rotate"]), &body))? else { return Ok(()) };
+            secrets(context, &answer.data);
+            context.out.line("The old signing secret also signs for 24 hours; check for either until then.");
+        }
+        Command::Enable { which, backlog } => {
+            let body = json!({"backlog": typed(*backlog)});
+            let Some(answer) = ask(Ask::post(&which.path(&["enable"]), &body))? else { return Ok(()) };
+            show(context, &answer.data);
+        }
+        Command::Disable(which) => {
+            let Some(answer) = ask(Ask::post(&which.path(&["disable"]), &json!({})))? else { return Ok(()) };
+            show(context, &answer.data);
+        }
+        Command::Deliveries { app, filter, limit, before } => {
+            let ask = filter.query(Ask::get(&["applications", app.segment(), "deliveries"]));
+            let ask = ask.with("limit", *limit).with("before", before.as_ref());
+            let Some(answer) = context.ask_page(&args.remote, ask)? else { return Ok(()) };
+            deliveries(context, rows(&answer.data), before.is_some());
+            more(context, answer.next.as_deref());
+        }
+        Command::Attempts { event, which } => {
+            let path = ["applications", which.app.segment(), "deliveries", event];
+            let Some(answer) = ask(Ask::get(&path).with("endpoint", Some(&which.endpoint)))? else { return Ok(()) };
+            attempts(context, &answer.data);
+        }
+        Command::Replay { event: Some(event), app, filter } => {
+            let body = json!({"endpoint": filter.endpoint.as_deref().unwrap_or(DEFAULT)});
+            let path = ["applications", app.segment(), "deliveries", event, "replay"];
+            let Some(_) = ask(Ask::post(&path, &body))? else { return Ok(()) };
+            context.out.line("It is sent again now; see: turnpike webhook attempts");
+        }
+        Command::Replay { event: None, app, filter } => {
+            if filter.from.is_none() && filter.state.is_none() {
+                return Err(Failure::Usage(
+                    "say what to send again: an event's id, --from TIME for all since then, or --state dead for the dead letters"
+                        .to_owned(),
+                ));
+            }
+            let path = ["applications", app.segment(), "webhooks", filter.endpoint.as_deref().unwrap_or(DEFAULT), "replay"];
+            let Some(answer) = ask(Ask::post(&path, &filter.body()))? else { return Ok(()) };
+            let replayed = usize::try_from(answer.data["replayed"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+            context.out.line(format!("{} sent again now.", count(replayed, "event is", "events are")));
+        }
+    }
+    Ok(())
+}
+
+impl Endpoint {
+    fn body(&self) -> Result<Value, Failure> {
+        let mut body = json!({});
+        put(&mut body, "url", self.url.as_deref());
+        if self.all_events {
+            put(&mut body, "events", Some("all"));
+        }
+        put(&mut body, "events", (!self.events.is_empty()).then(|| json!(self.events)));
+        if !self.headers.is_empty() || self.no_headers {
+            let mut headers = serde_json::Map::new();
+            for header in &self.headers {
+                let (name, value) = header
+                    .split_once('=')
+                    .ok_or_else(|| Failure::Usage(format!("--header takes NAME=VALUE, such as X-Shop=7; `{header}` has no =")))?;
+                headers.insert(name.to_owned(), json!(value));
+            }
+            put(&mut body, "headers", Some(Value::Object(headers)));
+        }
+        let on = |switch: Option<Switch>| switch.map(|switch| switch == Switch::On);
+        put(&mut body, "sandbox", on(self.sandbox));
+        put(&mut body, "ordered", on(self.ordered));
+        put(&mut body, "sendBearer", on(self.send_bearer));
+        if let Some(path) = &self.bearer_file {
+            let bearer = std::fs::read_to_string(path)
+                .map_err(|problem| Failure::Usage(format!("the bearer's file {} cannot be read: {problem}", path.display())))?;
+            put(&mut body, "bearer", Some(bearer.trim()));
+        }
+        Ok(body)
+    }
+}
+
+impl Filter {
+    fn query(&self, ask: Ask) -> Ask {
+        let events = (!self.events.is_empty()).then(|| self.events.join(","));
+        ask.with("endpoint", self.endpoint.as_ref())
+            .with("state", self.state.map(typed))
+            .with("events", events)
+            .with("from", self.from.as_ref())
+            .with("until", self.until.as_ref())
+    }
+
+    fn body(&self) -> Value {
+        let mut body = json!({});
+        put(&mut body, "state", self.state.map(typed));
+        put(&mut body, "events", (!self.events.is_empty()).then(|| json!(self.events)));
+        put(&mut body, "from", self.from.as_deref());
+        put(&mut body, "until", self.until.as_deref());
+        body
+    }
+}
+
+fn announce(context: &Context, endpoint: &Value) {
+    if endpoint["secret"].is_string() {
+        secrets(context, endpoint);
+    }
+    show(context, endpoint);
+}
+
+fn secrets(context: &Context, endpoint: &Value) {
+    context.out.line("Copy these now: they are shown this once.\n");
+    for (what, value) in [("signing secret", &endpoint["secret"]), ("bearer", &endpoint["bearer"])] {
+        if value.is_string() {
+            context.out.line(format!("  {what:<15} {}", context.out.paint(Style::Bold, &text(value))));
+        }
+    }
+    context.out.line("");
+}
+
+fn show(context: &Context, endpoint: &Value) {
+    let headers = endpoint["headers"].as_object().map(|headers| headers.keys().cloned().collect::<Vec<_>>().join(", "));
+    context.out.record(&[
+        ("Endpoint", Cell::new(text(&endpoint["name"]), Style::Bold)),
+        ("App", text(&endpoint["appId"]).into()),
+        ("Url", text(&endpoint["url"]).into()),
+        ("State", life(endpoint)),
+        ("Events", text(&endpoint["events"]).into()),
+        ("Sandbox events", yes_no(&endpoint["sandbox"]).into()),
+        ("In order", yes_no(&endpoint["ordered"]).into()),
+        ("Bearer sent", yes_no(&endpoint["sendBearer"]).into()),
+        ("Own headers", headers.unwrap_or_default().into()),
+        ("Waiting", waiting(endpoint).into()),
+        ("Next retry", time(&endpoint["backlog"]["nextRetryAt"]).into()),
+        ("Old secret until", time(&endpoint["oldSecretUntil"]).into()),
+        ("Id", text(&endpoint["id"]).into()),
+    ]);
+}
+
+fn life(endpoint: &Value) -> Cell {
+    if endpoint["isActive"] == false {
+        let why = text(&endpoint["disabledReason"]);
+        return Cell::new(if why.is_empty() { "off".to_owned() } else { format!("off: {why}") }, Style::Bad);
+    }
+    match &endpoint["failingSince"] {
+        Value::String(_) => Cell::new(format!("failing since {}", time(&endpoint["failingSince"])), Style::Warn),
+        _ => Cell::new("active", Style::Good),
+    }
+}
+
+fn waiting(endpoint: &Value) -> String {
+    let backlog = &endpoint["backlog"];
+    format!("{} new, {} to be retried", backlog["first"].as_u64().unwrap_or(0), backlog["retries"].as_u64().unwrap_or(0))
+}
+
+fn list(context: &Context, endpoints: &[Value]) {
+    if endpoints.is_empty() {
+        context.out.line("The application has no endpoint: its events are kept, and nobody is told.");
+        context.out.hint("Make one with: turnpike webhook set --url https://…");
+        return;
+    }
+    let mut table =
+        Table::new([("endpoint", Side::Left), ("state", Side::Left), ("waiting", Side::Left), ("url", Side::Left), ("events", Side::Left)]);
+    for endpoint in endpoints {
+        table.row([
+            text(&endpoint["name"]).into(),
+            life(endpoint),
+            waiting(endpoint).into(),
+            text(&endpoint["url"]).into(),
+            text(&endpoint["events"]).into(),
+        ]);
+    }
+    context.out.table(&table);
+}
+
+fn test(args: &Args, context: &Context, which: &Which) -> Result<(), Failure> {
+    let gateway = context.gateway(&args.remote)?;
+    let answer = gateway.ask(Ask::post(&which.path(&["test"]), &json!({})))?;
+    let data = &answer.data;
+    if context.out.json {
+        context.out.data(data);
+    } else {
+        let outcome = match &data["status"] {
+            Value::Null => Cell::new(text(&data["fault"]), Style::Bad),
+            status => Cell::new(text(status), if data["ok"] == true { Style::Good } else { Style::Bad }),
+        };
+        context.out.record(&[
+            ("Answered", outcome),
+            ("After", format!("{} ms", text(&data["latencyMs"])).into()),
+            ("Said", text(&data["answer"]).into()),
+            ("Event", text(&data["eventId"]).into()),
+        ]);
+        if data["ok"] != true {
+            context.out.hint("An endpoint takes an event by answering 2xx within 15 seconds.");
+        }
+    }
+    if data["ok"] == true { Ok(()) } else { Err(Failure::Said) }
+}
+
+fn deliveries(context: &Context, deliveries: &[Value], further: bool) {
+    if deliveries.is_empty() {
+        return context.out.line(if further { "There is none before that." } else { "There is no such delivery." });
+    }
+    let mut table = Table::new([
+        ("recorded (UTC)", Side::Left),
+        ("state", Side::Left),
+        ("event", Side::Left),
+        ("tries", Side::Right),
+        ("next (UTC)", Side::Left),
+        ("endpoint", Side::Left),
+        ("id", Side::Left),
+    ]);
+    for row in deliveries {
+        table.row([
+            time(&row["at"]).into(),
+            delivery_state(&row["state"]),
+            text(&row["event"]).into(),
+            text(&row["tries"]).into(),
+            time(&row["nextAt"]).into(),
+            text(&row["endpoint"]).into(),
+            text(&row["id"]).into(),
+        ]);
+    }
+    context.out.table(&table);
+}
+
+fn delivery_state(state: &Value) -> Cell {
+    let word = text(state);
+    let style = match word.as_str() {
+        "delivered" => Style::Good,
+        "dead" | "dropped" => Style::Bad,
+        _ => Style::Warn,
+    };
+    Cell::new(word, style)
+}
+
+fn attempts(context: &Context, delivery: &Value) {
+    context.out.record(&[
+        ("Event", Cell::new(text(&delivery["id"]), Style::Bold)),
+        ("Kind", text(&delivery["event"]).into()),
+        ("Endpoint", text(&delivery["endpoint"]).into()),
+        ("State", delivery_state(&delivery["state"])),
+        ("Recorded", time(&delivery["at"]).into()),
+        ("Next try", time(&delivery["nextAt"]).into()),
+        ("Message", text(&delivery["messageId"]).into()),
+        ("Mode", text(&delivery["mode"]).into()),
+    ]);
+    let tries = rows(&delivery["attempts"]);
+    if tries.is_empty() {
+        return;
+    }
+    context.out.line("");
+    let mut table = Table::new([("when (UTC)", Side::Left), ("answer", Side::Left), ("ms", Side::Right), ("said", Side::Left)]);
+    for attempt in tries {
+        let answer = match &attempt["status"] {
+            Value::Null => Cell::new(text(&attempt["fault"]), Style::Bad),
+            status => {
+                Cell::new(text(status), if status.as_u64().is_some_and(|status| status / 100 == 2) { Style::Good } else { Style::Bad })
+            }
+        };
+        let said: String = text(&attempt["answer"]).chars().take(80).collect();
+        table.row([time(&attempt["at"]).into(), answer, text(&attempt["latencyMs"]).into(), said.into()]);
+    }
+    context.out.table(&table);
+}
