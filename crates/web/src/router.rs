@@ -92,7 +92,8 @@ impl<M: Service> Service for Router<M> {
         if let Some(response) = self.operations.answer(&request) {
             return response;
         }
-        self.call_control(request).await
+        // In a box, so that a send has no room for it.
+        Box::pin(self.call_control(request)).await
     }
 }
 

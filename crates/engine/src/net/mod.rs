@@ -156,31 +156,49 @@ impl NetTransport {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.ms_at(Instant::now())
+    }
+
+    fn ms_at(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
     }
 
     async fn carry(&self, request: GraphRequest) -> Result<GraphResponse, TransportError> {
         others_first().await;
         let cap = self.config.timeouts.hard_cap;
-        let deadline = Instant::now() + request.deadline.map_or(cap, |deadline| deadline.min(cap));
+        // One look at the clock for all that is decided before the request goes out.
+        let now = Instant::now();
+        let deadline = now + request.deadline.map_or(cap, |deadline| deadline.min(cap));
         let host = self.host(&request.target);
-        let pass = host.breaker.lock().admit(self.now_ms()).map_err(|barred| TransportError {
+        let pass = host.breaker.lock().admit(self.ms_at(now)).map_err(|barred| TransportError {
             retry_after_ms: Some(barred.retry_after_ms),
             ..TransportError::not_sent(NotSentCause::Breaker, format!("{} was down a moment ago", request.target.authority()))
         })?;
         let mut passing = Passing { transport: self, host: &host, pass, verdict: Verdict::Neither };
         host.retries.deposit();
-        let ended = self.try_until(&host, &request, deadline).await;
+        let ended = self.try_until(&host, &request, now, deadline).await;
         passing.verdict = verdict(&ended);
         ended
     }
 
-    async fn try_until(&self, host: &Host, request: &GraphRequest, deadline: Instant) -> Result<GraphResponse, TransportError> {
+    async fn try_until(
+        &self,
+        host: &Host,
+        request: &GraphRequest,
+        began: Instant,
+        deadline: Instant,
+    ) -> Result<GraphResponse, TransportError> {
         let (mut retries, mut rested) = (0, 0);
         let mut before = None;
-        let last_begin = Instant::now() + retry::BEGIN_WITHIN;
+        let mut now = began;
+        let last_begin = began + retry::BEGIN_WITHIN;
         loop {
-            let failed = match timeout_at(deadline, host.pool.lease(deadline)).await {
+            // Mostly one rests, and then there is nothing to wait for, nor to time.
+            let leased = match host.pool.resting(now).await {
+                Some(lease) => Ok(Ok(lease)),
+                None => timeout_at(deadline, host.pool.lease(deadline)).await,
+            };
+            let failed = match leased {
                 Err(_) => {
                     let late = || TransportError::not_sent(NotSentCause::Connect, "no connection in the time that the request had");
                     return Err(before.unwrap_or_else(late));
@@ -205,6 +223,7 @@ impl NetTransport {
             retries += 1;
             before = Some(failed);
             sleep(wait).await;
+            now = Instant::now();
         }
     }
 

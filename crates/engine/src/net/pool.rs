@@ -111,15 +111,12 @@ impl Pool {
     /// # Errors
     /// Not sent: no connection could be made, or none became free within `pool`.
     pub(super) async fn lease(self: &Arc<Self>, deadline: Instant) -> Result<Lease, TransportError> {
-        if let Some(lease) = self.resting().await {
-            return Ok(lease);
-        }
         let patience = deadline.min(Instant::now() + self.timeouts.pool);
         loop {
             let mut freed = std::pin::pin!(self.freed.waiting.notified());
             // From here on no wake-up is lost, though we look before we wait.
             freed.as_mut().enable();
-            if let Some(lease) = self.resting().await {
+            if let Some(lease) = self.resting(Instant::now()).await {
                 return Ok(lease);
             }
             match self.next_step() {
@@ -144,8 +141,8 @@ impl Pool {
         }
     }
 
-    /// A connection that is there already and looks open.
-    async fn resting(&self) -> Option<Lease> {
+    /// A connection that is there already and looks open. Does not wait.
+    pub(super) async fn resting(&self, now: Instant) -> Option<Lease> {
         loop {
             let mut connection = {
                 let mut state = self.state.lock();
@@ -154,7 +151,7 @@ impl Pool {
                 }
                 state.idle.pop()?
             };
-            let open = connection.idle_since.elapsed() < self.timeouts.idle
+            let open = now.saturating_duration_since(connection.idle_since) < self.timeouts.idle
                 && std::future::poll_fn(|cx| Poll::Ready(connection.looks_open(cx))).await;
             if open {
                 return Some(Lease::One(connection));

@@ -7,11 +7,10 @@
 //! task. A drain waits for it either way.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 
-use futures_util::FutureExt as _;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use turnpike_store::planted::{self, Bug};
@@ -28,22 +27,23 @@ impl Leash {
     /// Takes `work`; a bug that it meets ends it and nobody else.
     pub(super) fn new(work: impl Future<Output = ()> + Send + 'static, tasks: &TaskTracker) -> Leash {
         // In a box its kilobytes are written once; bare, they would be copied wherever it goes.
-        let work = Box::pin(AssertUnwindSafe(work).catch_unwind().map(|ended| {
-            if ended.is_err() {
-                tracing::error!("a send met a bug; its outcome is unknown");
-            }
-        }));
-        Leash { work: Some(work), tasks: tasks.clone(), _counted: tasks.token() }
+        Leash { work: Some(Box::pin(work)), tasks: tasks.clone(), _counted: tasks.token() }
     }
 
     /// Drives the work; true once it has ended.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(work) = &mut self.work
-            && work.as_mut().poll(cx) == Poll::Ready(())
-        {
+        let Some(work) = &mut self.work else { return true };
+        let ended = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(polled) => polled.is_ready(),
+            Err(_) => {
+                tracing::error!("a send met a bug; its outcome is unknown");
+                true
+            }
+        };
+        if ended {
             self.work = None;
         }
-        self.work.is_none()
+        ended
     }
 }
 

@@ -37,10 +37,23 @@ pub struct Messaging {
 
 impl Service for Messaging {
     async fn call(&self, request: Incoming) -> Response {
+        if request.head.method == Method::POST && request.path() == SEND_PATH {
+            return self.send(request).await;
+        }
+        // In a box, so that a send has no room for it.
+        Box::pin(self.call_other(request)).await
+    }
+}
+
+/// The caller's own standing.
+const ME_PATH: &str = "/v1/wa/me";
+
+impl Messaging {
+    /// Everything but a send.
+    async fn call_other(&self, request: Incoming) -> Response {
         let context = request.error_context();
         if request.path() == SEND_PATH {
             return match request.head.method {
-                Method::POST => self.send(request).await,
                 Method::GET => self.look_up_by_key(request, context).await,
                 _ => render(&Refusal::MethodNotAllowed { allow: "GET, POST" }, ErrorContext { send: Sending::No, ..context }),
             };
@@ -65,12 +78,7 @@ impl Service for Messaging {
             _ => render(&Refusal::NotFound, context),
         }
     }
-}
 
-/// The caller's own standing.
-const ME_PATH: &str = "/v1/wa/me";
-
-impl Messaging {
     /// Step 2: who calls. Before the body is read, so that nobody without a key makes us read one.
     ///
     /// # Errors

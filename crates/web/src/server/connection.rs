@@ -3,13 +3,12 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use futures_util::FutureExt as _;
 use http::header::{CACHE_CONTROL, CONNECTION};
 use http::{HeaderName, HeaderValue, Version};
 use hyper::service::service_fn;
@@ -207,7 +206,13 @@ pub(super) async fn answer_asked<S: Service>(service: &S, line: &Arc<Line>, orig
             let peer = peer_of(origin, found.forwarded, &head, shared);
             let incoming =
                 Incoming { head, body, peer, request_id: request_id.clone(), traceparent: found.traceparent, known: found.known, chance };
-            match AssertUnwindSafe(service.call(incoming)).catch_unwind().await {
+            // Pinned where it is made: it is some kilobytes, and every wrapper would move it.
+            let mut call = pin!(service.call(incoming));
+            let caught = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+                Ok(polled) => polled.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            });
+            match caught.await {
                 Ok(response) => response,
                 Err(_) => {
                     tracing::error!(request.id = %request_id, "a handler panicked; answered SYS_001");

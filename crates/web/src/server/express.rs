@@ -4,7 +4,7 @@
 //! are read, answered and written here, for a fraction of what a library's connection costs. The
 //! lane knows no second opinion about framing and no limit of its own: whatever is not plainly one
 //! such request, and nothing else, is left to the library together with every byte that was read
-//! so far, and the connection stays with it. So are the end of a connection and a drain.
+//! so far, and the connection stays with it.
 //!
 //! Plainly one request is: the send route, HTTP/1.1, one `Host`, one `Content-Length` of digits, no
 //! header twice that must be single, no header that changes how the bytes are read, and the last
@@ -62,7 +62,7 @@ where
     let mut answered = 0;
     loop {
         if buffer.is_empty() && !until_bytes(&mut io, &mut buffer, line).await {
-            return Some(Rest { io, unread: Bytes::new(), answered });
+            return close(io, line, answered).await;
         }
         let mut looked = Plain::look(&buffer, line);
         if matches!(looked, Looked::Incomplete) {
@@ -89,10 +89,15 @@ where
         }
         line.answer_written(false);
         if closes {
-            let _ = Wire::http1(io, line.clone(), Bytes::new(), answered).shutdown().await;
-            return None;
+            return close(io, line, answered).await;
         }
     }
+}
+
+/// Closes a connection on which nothing is under way.
+async fn close<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, line: &Arc<Line>, answered: u32) -> Option<Rest<IO>> {
+    let _ = Wire::http1(io, line.clone(), Bytes::new(), answered).shutdown().await;
+    None
 }
 
 /// Waits for bytes. False where there will be none: the peer has closed, the read failed, or the
