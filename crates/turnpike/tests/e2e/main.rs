@@ -13,10 +13,13 @@ mod errors;
 mod house;
 mod idempotency;
 mod kill;
+mod listen;
 mod matrix;
+mod media;
 mod money;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod policy;
 mod process;
+mod receiver;
 mod seed;
