@@ -390,7 +390,7 @@ impl Plans {
     /// The statuses of a message, each once for every time that it comes.
     pub(crate) fn of(&self, facts: &PlanFacts<'_>, timing: &Timing, chance: &Chance) -> Vec<PlannedStatus> {
         let rule = self.strike(facts, chance);
-        let planned = match (rule, magic_plan(facts)) {
+        match (rule, magic_plan(facts)) {
             (Some(rule), _) => {
                 let statuses = match (rule.statuses, rule.plan) {
                     (Some(statuses), _) => statuses,
@@ -407,8 +407,7 @@ impl Plans {
                 usual(facts, timing, chance).into_iter().map(shift).collect()
             }
             (None, None) => usual(facts, timing, chance),
-        };
-        planned
+        }
     }
 
     fn strike(&self, facts: &PlanFacts<'_>, chance: &Chance) -> Option<StatusRule> {

@@ -396,7 +396,6 @@ pub(crate) fn clock_report(world: &World) -> ClockReport {
     ClockReport { now: world.clock.now(), speed: world.clock.speed() }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn as_rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&crate::clock::rfc3339(*at))
 }

@@ -368,7 +368,7 @@ impl Engine {
             }
         }
         let view = self.update_endpoint(app, &known.row, EndpointChange { is_active: Some(true), ..EndpointChange::default() }).await?;
-        self.delivery_hint(&[key]);
+        self.replay_hint(key);
         Ok(view)
     }
 
@@ -453,7 +453,7 @@ impl Engine {
         if !self.store.replay(app.row.organization, event, known.row.key, self.clock.now()).await? {
             return Err(ControlFault::NotFound("delivery"));
         }
-        self.delivery_hint(&[known.row.key]);
+        self.replay_hint(known.row.key);
         Ok(())
     }
 
@@ -469,7 +469,9 @@ impl Engine {
         let query = DeliveryQuery { endpoint: Some(endpoint.to_owned()), ..query.clone() };
         let filter = self.delivery_filter(app, &query)?;
         let replayed = self.store.replay_range(app.row.organization, app.row.key, filter, self.clock.now()).await?;
-        self.delivery_hint(&filter.endpoint.into_iter().collect::<Vec<_>>());
+        if let Some(endpoint) = filter.endpoint {
+            self.replay_hint(endpoint);
+        }
         Ok(replayed)
     }
 

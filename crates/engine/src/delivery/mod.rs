@@ -20,7 +20,7 @@ mod scheduler;
 mod settings;
 mod standing;
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use turnpike_store::endpoints::EndpointId;
@@ -33,7 +33,8 @@ use crate::net::hooks::HookClient;
 
 /// What others see of the room.
 pub(crate) struct Deliveries {
-    hints: Mutex<HashSet<EndpointId>>,
+    /// Endpoints with something new, and whether retries are among it.
+    hints: Mutex<HashMap<EndpointId, bool>>,
     wake: Notify,
     pub(crate) client: HookClient,
     pub(crate) metrics: metrics::DeliveryMetrics,
@@ -58,11 +59,15 @@ impl Deliveries {
         self.wake.notify_one();
     }
 
-    fn hint(&self, endpoints: &[EndpointId]) {
+    fn hint(&self, endpoints: &[EndpointId], has_retries: bool) {
         if endpoints.is_empty() {
             return;
         }
-        self.hints.lock().extend(endpoints);
+        let mut hints = self.hints.lock();
+        for endpoint in endpoints {
+            *hints.entry(*endpoint).or_default() |= has_retries;
+        }
+        drop(hints);
         self.wake.notify_one();
     }
 }
@@ -71,6 +76,11 @@ impl Engine {
     /// Says that these endpoints have something waiting: it is tried at once instead of at the next
     /// tick. A hint that is lost delays, and loses nothing.
     pub fn delivery_hint(&self, endpoints: &[EndpointId]) {
-        self.delivery.hint(endpoints);
+        self.delivery.hint(endpoints, false);
+    }
+
+    /// Says that this endpoint's deliveries were asked for again.
+    pub(crate) fn replay_hint(&self, endpoint: EndpointId) {
+        self.delivery.hint(&[endpoint], true);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use turnpike_domain::time::UnixMs;
@@ -51,7 +51,7 @@ impl Engine {
 enum Report {
     Claimed { endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError> },
     Ended { lane: Lane, due: Box<Due>, tried: Option<Tried> },
-    Recorded { failed: Vec<Finished> },
+    Recorded { failed: Vec<Finished>, back: HashSet<EndpointId> },
     Backlogs(Result<Vec<Backlog>, StoreError>),
 }
 
@@ -66,11 +66,20 @@ struct Life {
     retries_at: BinaryHeap<Reverse<UnixMs>>,
     claiming: [bool; 2],
     is_queued: [bool; 2],
+    /// It answered 410, and the store is being told.
+    is_leaving: bool,
 }
 
 impl Life {
     fn is_open(&self) -> bool {
-        self.known.row.is_active && self.known.way.is_ok()
+        self.known.row.is_active && self.known.way.is_ok() && !self.is_leaving
+    }
+
+    /// Retries may be due that nobody here knows of.
+    fn look_for_retries(&mut self) {
+        if self.retries_at.peek().is_none_or(|at| at.0 > UnixMs(0)) {
+            self.retries_at.push(Reverse(UnixMs(0)));
+        }
     }
 }
 
@@ -188,11 +197,12 @@ impl Reconciler {
                 Some(life) => {
                     let was_open = life.is_open();
                     life.known = Arc::clone(known);
+                    life.is_leaving = false;
                     if !was_open && life.is_open() {
                         life.breaker = Breaker::Closed(0);
                         life.standing = Standing::of(&known.row, &self.engine.settings.delivery);
                         life.has_more = true;
-                        life.retries_at.push(Reverse(UnixMs(0)));
+                        life.look_for_retries();
                         self.wants(*key);
                     } else if was_open && !life.is_open() {
                         self.give_back(*key);
@@ -207,6 +217,7 @@ impl Reconciler {
                         retries_at: BinaryHeap::from([Reverse(UnixMs(0))]),
                         claiming: [false; 2],
                         is_queued: [false; 2],
+                        is_leaving: false,
                     };
                     self.lives.insert(*key, life);
                     self.wants(*key);
@@ -225,11 +236,12 @@ impl Reconciler {
 
     fn take_hints(&mut self) {
         let hints = std::mem::take(&mut *self.engine.delivery.hints.lock());
-        for endpoint in hints {
+        for (endpoint, has_retries) in hints {
             if let Some(life) = self.lives.get_mut(&endpoint) {
                 life.has_more = true;
-                // A replay is a retry that is due now.
-                life.retries_at.push(Reverse(UnixMs(0)));
+                if has_retries {
+                    life.look_for_retries();
+                }
                 self.wants(endpoint);
             }
         }
@@ -353,8 +365,16 @@ impl Reconciler {
         match report {
             Report::Claimed { endpoint, lane, limit, found } => self.claimed(endpoint, lane, limit, found, now),
             Report::Ended { lane, due, tried } => self.ended(lane, &due, tried, now),
-            Report::Recorded { mut failed } => {
+            Report::Recorded { mut failed, back } => {
                 self.is_recording = false;
+                // Only now it can be claimed again.
+                for endpoint in back {
+                    if let Some(life) = self.lives.get_mut(&endpoint) {
+                        life.has_more = true;
+                        life.look_for_retries();
+                        self.wants(endpoint);
+                    }
+                }
                 if !failed.is_empty() {
                     failed.append(&mut self.finished);
                     self.finished = failed;
@@ -474,15 +494,20 @@ impl Reconciler {
         let change = match tried.verdict {
             Verdict::Delivered => life.standing.succeeded(),
             Verdict::Retry(_) => life.standing.failed(now, settings),
-            Verdict::Gone if life.known.row.is_active => {
+            Verdict::Gone if life.is_open() => {
+                life.is_leaving = true;
                 Some(EndpointChange { disabled: Some("the endpoint answered 410 Gone".to_owned()), ..EndpointChange::default() })
             }
             Verdict::Gone => None,
         };
+        let is_leaving = life.is_leaving;
         if !was_closed && life.breaker.is_closed() {
             life.has_more = true;
-            life.retries_at.push(Reverse(UnixMs(0)));
+            life.look_for_retries();
             self.wants(due.endpoint);
+        }
+        if is_leaving {
+            self.give_back(due.endpoint);
         }
         if let Some(until) = opened {
             self.alarms.push(Reverse((until, due.endpoint)));
@@ -507,10 +532,6 @@ impl Reconciler {
     /// Gives what waits of an endpoint back to the store.
     fn give_back(&mut self, endpoint: EndpointId) {
         let drained = self.scheduler.drain(endpoint);
-        if let Some(life) = self.lives.get_mut(&endpoint) {
-            life.has_more = true;
-            life.retries_at.push(Reverse(UnixMs(0)));
-        }
         self.back(drained);
     }
 
@@ -526,6 +547,7 @@ impl Reconciler {
         self.is_recording = true;
         let count = self.finished.len().min(RECORDED_AT_ONCE);
         let batch: Vec<Finished> = self.finished.drain(..count).collect();
+        let back = batch.iter().filter(|finished| finished.finish == Finish::Back).map(|finished| finished.endpoint).collect();
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
             let failed = match engine.store.finish(batch.clone()).await {
@@ -535,7 +557,7 @@ impl Reconciler {
                     batch
                 }
             };
-            let _ = reports.send(Report::Recorded { failed });
+            let _ = reports.send(Report::Recorded { failed, back });
         });
     }
 

@@ -43,7 +43,8 @@ pub struct DeliverySettings {
     pub buffer_max: usize,
     /// Deliveries held in memory per endpoint behind lines that wait (`ordered`).
     pub held_max: usize,
-    /// How long a claim stands: longer than anything waits in memory.
+    /// How long a claim stands: longer than anything waits in memory, behind a held line of a slow
+    /// receiver. Claims end with the process anyway.
     pub lease: Duration,
     /// How long `ordered` holds a user's line (contract §7).
     pub line_held_max: Duration,
@@ -88,7 +89,7 @@ impl Default for DeliverySettings {
             retry_percent: 30,
             buffer_max: 256,
             held_max: 2_048,
-            lease: Duration::from_secs(900),
+            lease: Duration::from_secs(6 * 3_600),
             line_held_max: Duration::from_secs(300),
             breaker_failures: 8,
             breaker_open: Duration::from_secs(15),

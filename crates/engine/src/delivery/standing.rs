@@ -7,7 +7,7 @@ use turnpike_store::endpoints::{Endpoint, EndpointChange};
 
 use super::settings::DeliverySettings;
 
-/// While it goes on failing, the count in the store is at most this much behind.
+/// What the store knows of an endpoint that goes on failing is at most this much behind.
 const SAVED_EVERY: Duration = Duration::from_secs(60);
 
 /// How an endpoint has fared lately.
@@ -45,7 +45,9 @@ impl Standing {
         let disabled = (now >= after(since, settings.disabled_after) && failures >= settings.disabled_after_attempts)
             .then(|| format!("every attempt failed since {} ({failures} attempts)", since.to_rfc3339()));
         let failing_notice = disabled.is_none() && !self.is_told && now >= after(since, settings.failing_told_after);
-        if self.is_saved && disabled.is_none() && !failing_notice && now < after(self.saved_at, SAVED_EVERY) {
+        // One that fails now and then is not worth a write at each turn.
+        let is_early = now < after(since, SAVED_EVERY) || (self.is_saved && now < after(self.saved_at, SAVED_EVERY));
+        if is_early && disabled.is_none() && !failing_notice {
             return None;
         }
         self.is_told |= failing_notice;

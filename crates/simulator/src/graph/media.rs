@@ -118,13 +118,14 @@ fn find(world: &World, request: &GraphRequest<'_>) -> Result<std::sync::Arc<File
     }
 }
 
-/// Whose id the token must be good for: a file's is its number's. No edge hangs on
-/// a file, so a send is not looked up.
+/// Whose id the token must be good for: a file's is its number's, and where there is no such file,
+/// the number's that it was asked for. No edge hangs on a file, so a send is not looked up.
 pub(super) fn owner(world: &World, request: &GraphRequest<'_>) -> Option<String> {
     if request.edge.is_some() {
         return None;
     }
-    world.media.find(request.object_id, world.clock.now()).map(|file| file.phone_number_id.clone())
+    let file = world.media.find(request.object_id, world.clock.now());
+    file.map(|file| file.phone_number_id.clone()).or_else(|| request.query("phone_number_id"))
 }
 
 /// Whether the call is about a file, be it there or not (any more).

@@ -3,8 +3,9 @@
 //!
 //! One module a promise: what the founding examples say ([`seed`]), what is refused and how
 //! ([`bad`], [`errors`]), repeats ([`idempotency`]), money ([`money`]), every way in which Meta's
-//! side can break ([`matrix`]), and a process that is killed between any two instructions
-//! ([`kill`]). [`planted`] plants bugs into the gateway and sees that these tests find them: a test
+//! side can break ([`matrix`]), a process that is killed between any two instructions while it sends
+//! ([`kill`]) and while webhooks come and go ([`intake_kill`]), and the whole story from a send to the
+//! tap that answers it ([`story`]). [`planted`] plants bugs into the gateway and sees that these tests find them: a test
 //! that cannot fail is worth nothing.
 
 mod bad;
@@ -12,11 +13,16 @@ mod client;
 mod errors;
 mod house;
 mod idempotency;
+mod intake_kill;
 mod kill;
+mod listen;
 mod matrix;
+mod media;
 mod money;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod policy;
 mod process;
+mod receiver;
 mod seed;
+mod story;

@@ -60,11 +60,6 @@ impl Received {
         body["entry"][0]["changes"][0]["value"].clone()
     }
 
-    /// The status that it tells, if it tells one.
-    pub(crate) fn status(&self) -> Option<String> {
-        self.value()["statuses"][0]["status"].as_str().map(str::to_owned)
-    }
-
     /// As the verifiers read it.
     pub(crate) fn for_verifiers(&self, secret: &str) -> Value {
         json!({"headers": self.headers, "body": self.body, "secret": secret})
