@@ -96,7 +96,7 @@ pub const CATALOGUE: &[ErrorDoc] = &[
         http: &[429],
         title: "A limit is full",
         description: "A limit is full. Wait for the time given and repeat the request.",
-        what_happened: "One of the limits was full at that instant. `params.limit_type` says which: `sec` and `min` are the key's requests in any span of one and of sixty seconds, `day` its messages of the UTC day, `concurrency` its sends in flight, `spend` what it may spend in a UTC day; `number` is the pace that Meta allows the sending number, `pair` the pace from one number to one recipient (one message in 6 seconds, with a burst of 45); `address` counts wrong keys from your network address.",
+        what_happened: "One of the limits was full at that instant. `params.limit_type` says which: `sec` and `min` are the key's requests in any span of one and of sixty seconds, `day` its messages of the UTC day, `concurrency` its sends in flight (or its files and streams of events), `spend` what it may spend in a UTC day; `number` is the pace that Meta allows the sending number, `pair` the pace from one number to one recipient (one message in 6 seconds, with a burst of 45); `address` counts wrong keys from your network address.",
         what_to_do: "Wait for `retry_after_ms`, which is the true time until a slot is free, and send the same request again, with the same Idempotency-Key. Every answer says in `X-RateLimit-…-Remaining` how much is left, so that you can slow down before this happens. If the limit is too small for you, ask for a larger one.",
         params: &[("limit_type", "`sec`, `min`, `day`, `concurrency`, `number`, `pair`, `spend` or `address`."), WAIT, WAIT_MS],
     },
@@ -260,7 +260,7 @@ pub const CATALOGUE: &[ErrorDoc] = &[
         http: &[503],
         title: "Meta could not be reached",
         description: "Meta could not be reached, so nothing was sent and nothing was charged.",
-        what_happened: "No byte of the request reached Meta: the name did not resolve, the connection or its encryption failed, none became free in time, Meta refused the stream unread, or the gateway has stopped trying for a moment after many failures. `params.cause` says which.",
+        what_happened: "No byte of the request reached Meta: the name did not resolve, the connection or its encryption failed, none became free in time, Meta refused the stream unread, or the gateway has stopped trying for a moment after many failures. `params.cause` says which. For what may be repeated without harm (read marks, media), it also stands for an answer of Meta's that could not be used.",
         what_to_do: "Send the same request again after the time given; there is no danger of a second message. If it goes on, tell the operator. `number_paused` means that Meta barred the sending number; it stays paused until the cause is mended.",
         params: &[
             (
