@@ -12,7 +12,7 @@ use super::settings::DeliverySettings;
 /// Where a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Breaker {
-    /// Attempts pass; so many failed in a row.
+    /// Attempts pass; failures in a row weigh so much.
     Closed(u32),
     /// None passes until then.
     Open { until: UnixMs, wait: Duration },
@@ -49,15 +49,15 @@ impl Breaker {
         }
     }
 
-    /// An attempt ended; returns until when the breaker is open, where this opened it.
-    pub(super) fn ended(&mut self, is_alive: bool, now: UnixMs, settings: &DeliverySettings) -> Option<UnixMs> {
+    /// An attempt ended, well or with a failure of this weight; returns until when the breaker is open, where this opened it.
+    pub(super) fn ended(&mut self, failure: Option<u32>, now: UnixMs, settings: &DeliverySettings) -> Option<UnixMs> {
+        let Some(weight) = failure else {
+            *self = Breaker::Closed(0);
+            return None;
+        };
         let wait = match *self {
-            _ if is_alive => {
-                *self = Breaker::Closed(0);
-                return None;
-            }
-            Breaker::Closed(failures) if failures + 1 < settings.breaker_failures => {
-                *self = Breaker::Closed(failures + 1);
+            Breaker::Closed(failures) if failures + weight < settings.breaker_failures => {
+                *self = Breaker::Closed(failures + weight);
                 return None;
             }
             Breaker::Closed(_) => settings.breaker_open,
@@ -80,17 +80,17 @@ mod tests {
         let settings = DeliverySettings::default();
         let mut breaker = Breaker::Closed(0);
         for _ in 1..settings.breaker_failures {
-            assert_eq!(breaker.ended(false, UnixMs(0), &settings), None);
+            assert_eq!(breaker.ended(Some(1), UnixMs(0), &settings), None);
         }
         assert!(breaker.allows(UnixMs(0)));
-        assert_eq!(breaker.ended(false, UnixMs(0), &settings), Some(UnixMs(15_000)));
+        assert_eq!(breaker.ended(Some(1), UnixMs(0), &settings), Some(UnixMs(15_000)));
         assert!(!breaker.allows(UnixMs(14_999)) && breaker.allows(UnixMs(15_000)));
-        assert_eq!(breaker.ended(false, UnixMs(100), &settings), None, "one that was under way changes nothing");
+        assert_eq!(breaker.ended(Some(1), UnixMs(100), &settings), None, "one that was under way changes nothing");
         breaker.begin();
         assert!(!breaker.allows(UnixMs(1 << 40)), "one probe at a time");
-        assert_eq!(breaker.ended(false, UnixMs(20_000), &settings), Some(UnixMs(50_000)));
+        assert_eq!(breaker.ended(Some(1), UnixMs(20_000), &settings), Some(UnixMs(50_000)));
         breaker.begin();
-        assert_eq!(breaker.ended(true, UnixMs(60_000), &settings), None);
+        assert_eq!(breaker.ended(None, UnixMs(60_000), &settings), None);
         assert!(breaker.is_closed() && breaker.allows(UnixMs(60_000)));
     }
 
@@ -100,9 +100,9 @@ mod tests {
         let mut breaker = Breaker::Closed(0);
         for _ in 0..10 {
             for _ in 1..settings.breaker_failures {
-                breaker.ended(false, UnixMs(0), &settings);
+                breaker.ended(Some(1), UnixMs(0), &settings);
             }
-            breaker.ended(true, UnixMs(0), &settings);
+            breaker.ended(None, UnixMs(0), &settings);
         }
         assert!(breaker.is_closed());
     }

@@ -66,6 +66,8 @@ struct Life {
     retries_at: BinaryHeap<Reverse<UnixMs>>,
     claiming: [bool; 2],
     is_queued: [bool; 2],
+    /// Attempts that may be under way at once.
+    pace: usize,
     /// It answered 410, and the store is being told.
     is_leaving: bool,
 }
@@ -217,8 +219,10 @@ impl Reconciler {
                         retries_at: BinaryHeap::from([Reverse(UnixMs(0))]),
                         claiming: [false; 2],
                         is_queued: [false; 2],
+                        pace: self.engine.settings.delivery.endpoint_in_flight_first,
                         is_leaving: false,
                     };
+                    self.scheduler.set_limit(*key, life.pace);
                     self.lives.insert(*key, life);
                     self.wants(*key);
                 }
@@ -490,7 +494,10 @@ impl Reconciler {
             self.alarms.push(Reverse((at, due.endpoint)));
         }
         let was_closed = life.breaker.is_closed();
-        let opened = life.breaker.ended(tried.is_alive, now, settings);
+        let weight = if tried.result == "timeout" { 2 } else { 1 };
+        let opened = life.breaker.ended((!tried.is_alive).then_some(weight), now, settings);
+        life.pace = if tried.is_alive { (life.pace + 1).min(settings.endpoint_in_flight_max) } else { (life.pace / 2).max(1) };
+        self.scheduler.set_limit(due.endpoint, life.pace);
         let change = match tried.verdict {
             Verdict::Delivered => life.standing.succeeded(),
             Verdict::Retry(_) => life.standing.failed(now, settings),

@@ -62,6 +62,8 @@ struct Waiting {
     /// Deliveries behind the heads of lines.
     behind: usize,
     in_flight: PerLane,
+    /// How many may be under way, within the bounds.
+    limit: usize,
     is_turning: bool,
 }
 
@@ -116,9 +118,17 @@ impl Scheduler {
             lines: HashMap::new(),
             behind: 0,
             in_flight: [0, 0],
+            limit: self.bounds.endpoint,
             is_turning: false,
         });
         waiting.is_ordered = is_ordered;
+    }
+
+    /// Sets how many attempts of an endpoint may be under way, at least one and within the bounds.
+    pub(super) fn set_limit(&mut self, endpoint: EndpointId, limit: usize) {
+        if let Some(waiting) = self.endpoints.get_mut(&endpoint) {
+            waiting.limit = limit.clamp(1, self.bounds.endpoint);
+        }
     }
 
     /// Adds what was claimed, oldest first.
@@ -322,7 +332,7 @@ impl Scheduler {
                 continue;
             };
             let ready: PerLane = [waiting.ready[0].len(), waiting.ready[1].len()];
-            if ready == [0, 0] || waiting.in_flight.iter().sum::<usize>() >= self.bounds.endpoint || !allows(endpoint) {
+            if ready == [0, 0] || waiting.in_flight.iter().sum::<usize>() >= waiting.limit || !allows(endpoint) {
                 waiting.is_turning = false;
                 tenant.endpoints.pop_front();
                 continue;
@@ -330,7 +340,7 @@ impl Scheduler {
             let percent = self.bounds.retry_percent;
             let has_room = |lane: usize| {
                 ready[lane] > 0
-                    && within(waiting.in_flight, ready, lane, self.bounds.endpoint, percent)
+                    && within(waiting.in_flight, ready, lane, waiting.limit, percent)
                     && within(tenant.in_flight, tenant.ready, lane, self.bounds.tenant, percent)
                     && within(self.in_flight, self.ready, lane, self.bounds.total, percent)
             };

@@ -172,3 +172,15 @@ fn an_endpoint_that_is_not_allowed_keeps_nobody_waiting_and_begins_when_touched(
     scheduler.touch(EndpointId(1));
     assert_eq!(scheduler.next(|_| true).expect("touched").1.key, DeliveryKey(1));
 }
+
+#[test]
+fn an_endpoint_that_may_have_less_under_way_has_less_and_at_least_one() {
+    let mut scheduler = scheduler(bounds(), &[(1, 1)], false);
+    scheduler.add(EndpointId(1), Lane::First, (0..50).map(|number| due(1, number, 0)).collect());
+    scheduler.set_limit(EndpointId(1), 0);
+    let begun = begin_all(&mut scheduler);
+    assert_eq!(begun.len(), 1);
+    scheduler.set_limit(EndpointId(1), 100);
+    scheduler.ended(begun[0].0, &begun[0].1, Ended::Delivered, NOW);
+    assert_eq!(begin_all(&mut scheduler).len(), 8);
+}

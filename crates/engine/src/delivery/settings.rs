@@ -30,6 +30,9 @@ pub struct DeliverySettings {
     pub idle: Duration,
     /// Attempts of one endpoint at a time: more would press a receiver that is slow already.
     pub endpoint_in_flight_max: usize,
+    /// Attempts at a time of an endpoint that has not answered yet: each answer adds one, each
+    /// failure halves them, so that dead endpoints hold little of what their tenant may have in flight.
+    pub endpoint_in_flight_first: usize,
     /// Attempts of one organization at a time, so that no tenant takes the whole machine.
     pub tenant_in_flight_max: usize,
     /// Attempts at a time: each has a socket, and a process may have 1,024 files.
@@ -49,7 +52,8 @@ pub struct DeliverySettings {
     /// How long `ordered` holds a user's line (contract §7).
     pub line_held_max: Duration,
     /// This many failures in a row of an endpoint that does not answer, or answers 5xx or 429, open
-    /// its breaker: eight time out together after fifteen seconds.
+    /// its breaker. One that let us wait counts twice: the first four of an endpoint time out
+    /// together after fifteen seconds.
     pub breaker_failures: u32,
     /// How long an open breaker waits for its first probe; each failed probe doubles it.
     pub breaker_open: Duration,
@@ -83,6 +87,7 @@ impl Default for DeliverySettings {
             body_within: Duration::from_secs(2),
             idle: Duration::from_secs(20),
             endpoint_in_flight_max: 8,
+            endpoint_in_flight_first: 4,
             tenant_in_flight_max: 32,
             in_flight_max: 512,
             quantum: 8,

@@ -1,0 +1,10 @@
+//! Deliveries from the commit of an event to a customer's endpoint, over real sockets, with a real
+//! store below: order, fairness, failures, replays, restarts, chaos, and the guard on addresses.
+
+mod chaos;
+mod failing;
+mod guarding;
+mod house;
+mod ordering;
+mod receiver;
+mod signing;
