@@ -80,6 +80,10 @@ enum State {
     InFlight,
     Unknown,
     Accepted,
+    Sent,
+    Delivered,
+    Read,
+    Failed,
     Refused,
     PresumedNotSent,
 }

@@ -19,6 +19,10 @@ enum State_ {
     InFlight,
     Unknown,
     Accepted,
+    Sent,
+    Delivered,
+    Read,
+    Failed,
     Refused,
     PresumedNotSent,
 }
@@ -30,6 +34,10 @@ impl From<State_> for MessageFilter {
             State_::InFlight => MessageFilter::InFlight,
             State_::Unknown => MessageFilter::Unknown,
             State_::Accepted => MessageFilter::Accepted,
+            State_::Sent => MessageFilter::Sent,
+            State_::Delivered => MessageFilter::Delivered,
+            State_::Read => MessageFilter::Read,
+            State_::Failed => MessageFilter::Failed,
             State_::Refused => MessageFilter::Refused,
             State_::PresumedNotSent => MessageFilter::PresumedNotSent,
         }
