@@ -136,7 +136,7 @@ impl Engine {
             "state": view.state,
             "resolution": end.map(|end| end.resolution),
             "evidence": end.map(|end| end.evidence),
-            "reason": end.map(|end| owners_reason(end)),
+            "reason": end.map(owners_reason),
             "resolved_at": end.map(|end| end.at.to_rfc3339()),
             "to": view.to,
             "biz_opaque_callback_data": view.biz_opaque_callback_data,

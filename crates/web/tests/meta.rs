@@ -114,7 +114,7 @@ async fn a_thousand_updates_in_three_megabytes_are_taken_at_once() {
     let messages: Vec<_> = (0..1_000)
         .map(|count| {
             json!({"from": "905551112233", "id": format!("wamid.{count}"), "timestamp": "1795392000", "type": "text",
-                "text": {"body": "x".repeat(2_800)}})
+                "text": {"body": "x".repeat(2_900)}})
         })
         .collect();
     let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "21001", "changes": [{"field": "messages", "value": {

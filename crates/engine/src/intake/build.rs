@@ -52,7 +52,8 @@ impl Engine {
         let (organization, application) = (app.row.organization, app.row.key);
         let token = self.token_of(item);
         let text = token.as_ref().and_then(|token| restoring.text(self, organization, token));
-        let changes = BodyChanges { callback_data: change_of(token.as_ref(), text.as_deref()), media: MediaUrls::Under(&self.intake.media) };
+        let changes =
+            BodyChanges { callback_data: change_of(token.as_ref(), text.as_deref()), media: MediaUrls::Under(&self.intake.media) };
         let at = item.at.unwrap_or(now);
         let status = match &item.view {
             View::Status(status) => self.status_report(app, signer, item, status, token, at).await?,

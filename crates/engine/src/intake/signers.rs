@@ -95,7 +95,14 @@ impl Signers {
         Signers {
             secrets: HubSecrets::new(secrets.iter().map(Secret::expose)),
             owners,
-            verify_tokens: settings.meta_apps.iter().map(|app| app.verify_token.clone()).collect(),
+            // The built-in simulator is told no other words than its secret: both live in this process.
+            verify_tokens: settings
+                .meta_apps
+                .iter()
+                .map(|app| &app.verify_token)
+                .chain(settings.sandbox.as_ref().map(|sandbox| &sandbox.secret))
+                .cloned()
+                .collect(),
         }
     }
 

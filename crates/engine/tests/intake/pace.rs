@@ -8,7 +8,6 @@ use serde_json::Value;
 use turnpike_domain::webhook::hub_signature;
 use turnpike_engine::intake::TakenIn;
 
-use crate::house::*;
 use crate::posts::*;
 
 /// Posts `posts` bodies of `each` events from `clients` at once. Events a second, and the 99th
