@@ -154,10 +154,10 @@ fn callback(address: SocketAddr) -> String {
 /// for the numbers of a demo, whose Graph API it plays, as the demo's app at Meta.
 fn subscriptions(settings: &Settings, callback: &str) -> Vec<Subscription> {
     let plays_meta = |upstream: &SandboxUpstream| upstream.url == settings.graph_url;
-    let sandbox = settings.sandbox.as_ref().map(|upstream| {
-        let token = settings.meta_apps.first().map_or("", |app| app.verify_token.expose());
-        Subscription::new(callback, upstream.secret.expose(), token).for_prefix("sandbox-")
-    });
+    let sandbox = settings
+        .sandbox
+        .as_ref()
+        .map(|upstream| Subscription::new(callback, upstream.secret.expose(), upstream.secret.expose()).for_prefix("sandbox-"));
     let live = settings.sandbox.as_ref().filter(|upstream| plays_meta(upstream)).and(settings.meta_apps.first());
     let live = live.and_then(|app| Some(Subscription::new(callback, app.secrets.first()?.expose(), app.verify_token.expose())));
     live.into_iter().chain(sandbox).collect()
