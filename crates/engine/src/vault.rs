@@ -195,8 +195,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 6] =
-        [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook, Purpose::Endpoint];
+    pub const ALL: [Purpose; 6] = [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook, Purpose::Endpoint];
 
     /// Unique, and never changed: stored rows were sealed under it.
     fn context(self) -> &'static str {

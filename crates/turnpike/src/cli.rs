@@ -13,7 +13,9 @@ use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{app, backup, doctor, key, ledger, listen, message, org, quarantine, rates, send, sim, template, user, wallet, webhook};
+use crate::commands::{
+    app, backup, doctor, key, ledger, listen, message, org, quarantine, rates, send, sim, template, user, wallet, webhook,
+};
 
 /// Headings in bold, what is typed in cyan: readable on dark and on light.
 const STYLES: Styles = Styles::styled()

@@ -7,8 +7,8 @@
 use super::media::{self, Caption};
 use super::place::{Faults, List, Optional, Place, Required, char_count, one_of};
 use super::template_use::{ButtonKind, ButtonUse, CardUse, ComponentKind, ComponentUse, ParameterKind, ParameterUse, TemplateUse};
-use crate::json::Value;
 use super::{commerce, plain};
+use crate::json::Value;
 
 /// Longest template name.
 const NAME_CHARS_MAX: usize = 512;

@@ -4,8 +4,8 @@
 //! it; else through the same routes in this process, on the folder itself. So there is one set of
 //! rules, whoever asks and however.
 
-mod stream;
 mod simulator;
+mod stream;
 mod wire;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use serde_json::Value;
 use turnpike_engine::secret::Secret;
 use turnpike_store::sqlite::OpenError;
 
-pub(crate) use self::stream::post;
 pub(crate) use self::simulator::SimulatorClient;
+pub(crate) use self::stream::post;
 use crate::cli::{Remote, SettingArgs};
 use crate::config::{self, Config, Environment, Log};
 use crate::failure::Failure;

@@ -40,9 +40,13 @@ pub(crate) const META_APP: [(&str, &str); 3] = [
 /// A plan in which events go to a receiver on this machine, and come again soon.
 pub(crate) fn plan() -> Plan {
     Plan {
-        settings: ["webhooks.allowed_networks=127.0.0.0/8", "webhooks.allow_http=true", "webhooks.schedule=100ms,200ms,400ms,1s,1s,1s,1s,1s"]
-            .map(str::to_owned)
-            .to_vec(),
+        settings: [
+            "webhooks.allowed_networks=127.0.0.0/8",
+            "webhooks.allow_http=true",
+            "webhooks.schedule=100ms,200ms,400ms,1s,1s,1s,1s,1s",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         environment: META_APP.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
         ..Plan::default()
     }
@@ -108,11 +112,13 @@ async fn two_hundred_kills_lose_no_event_that_was_acknowledged() {
     assert!(sent.len() > ROUNDS, "hardly anything was sent: {}", sent.len());
     println!("{ROUNDS} kills: {} events acknowledged, {} messages sent", acknowledged.len(), sent.len());
 
-    receiver.wait_until("every acknowledged event", |all| {
-        let told: BTreeSet<String> = all.iter().filter_map(|one| one.value()["messages"][0]["id"].as_str().map(str::to_owned)).collect();
-        acknowledged.iter().all(|n| told.contains(&wamid(*n))).then_some(())
-    })
-    .await;
+    receiver
+        .wait_until("every acknowledged event", |all| {
+            let told: BTreeSet<String> =
+                all.iter().filter_map(|one| one.value()["messages"][0]["id"].as_str().map(str::to_owned)).collect();
+            acknowledged.iter().all(|n| told.contains(&wamid(*n))).then_some(())
+        })
+        .await;
     one_id_one_event(&receiver);
     statuses_settle(&house, &sent).await;
     house.verify().await;

@@ -122,7 +122,7 @@ pub(super) async fn show(
     Asked(asked): Asked<OfOrganization>,
 ) -> Result<Data<MessageView>, Fault> {
     let record = operator.message(asked.org.as_deref(), &id).await?;
-    Ok(Data(operator.engine.view(&record)))
+    Ok(Data(operator.engine.timeline_view(&record).await?))
 }
 
 pub(super) async fn resolve(

@@ -94,12 +94,8 @@ impl Works {
             verify_token: Secret::new(VERIFY_TOKEN.to_owned()),
             customer: false,
         };
-        let settings = Settings {
-            graph_url: plan.graph_url,
-            spool_folder: folder.path().join("spool"),
-            meta_apps: vec![app],
-            ..Settings::default()
-        };
+        let settings =
+            Settings { graph_url: plan.graph_url, spool_folder: folder.path().join("spool"), meta_apps: vec![app], ..Settings::default() };
         let parts = Parts { settings, clock, entropy, store: Arc::new(store), vault, transport: Arc::new(transport) };
         let engine = Engine::start(parts).await.expect("the engine starts");
 
