@@ -7,7 +7,6 @@ use turnpike_domain::webhook::Schedule;
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::control::endpoints::{BacklogChoice, DEFAULT_ENDPOINT, DeliveryQuery};
 use turnpike_store::deliveries::DeliveryState;
-use turnpike_store::events::NoticeKind;
 
 use crate::house::{House, eventually, quick};
 use crate::receiver::{Behaviour, Receiver};
@@ -89,6 +88,7 @@ async fn a_410_disables_at_once_keeps_the_events_and_tells_and_enabling_asks_wha
         .await;
         let view = house.engine.endpoint_view(&app, DEFAULT_ENDPOINT).await.expect("it is there");
         assert!(view.disabled_reason.is_some_and(|reason| reason.contains("410")));
+        assert!(house.told(&app, "endpoint_disabled").await.contains("410"));
         let second = house.event(&app, 1, "second").await;
         tokio::time::sleep(Duration::from_millis(400)).await;
         assert_eq!(receiver.count(), 1, "nothing is posted to it");
@@ -116,7 +116,6 @@ async fn an_endpoint_that_only_fails_is_reported_and_then_disabled() {
     let receiver = Receiver::start(Behaviour::Answer(500, "")).await;
     house.endpoint(receiver.url(), |_| ()).await;
     let app = house.app("acme");
-    // Told at once by the notices' loop where it runs; here we look whether they were left, or told.
     for number in 0..3 {
         house.event(&app, number, "hello").await;
     }
@@ -128,8 +127,8 @@ async fn an_endpoint_that_only_fails_is_reported_and_then_disabled() {
     let view = house.engine.endpoint_view(&app, DEFAULT_ENDPOINT).await.expect("it is there");
     assert!(view.disabled_reason.is_some_and(|reason| reason.contains("every attempt failed")));
     assert!(view.backlog.first + view.backlog.retries > 0, "what waits is kept");
-    let notices = house.engine.store().notices(10).await.expect("listed");
-    assert!(notices.iter().all(|notice| matches!(notice.what, NoticeKind::EndpointDisabled(..) | NoticeKind::EndpointFailing(_))));
+    house.told(&app, "endpoint_failing").await;
+    house.told(&app, "every attempt failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

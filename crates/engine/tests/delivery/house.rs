@@ -140,6 +140,24 @@ impl House {
         self.engine.delivery_views(app, &DeliveryQuery::default(), None, limit).await.expect("deliveries").0
     }
 
+    /// Waits until one of the gateway's own events tells of `what`; returns its text.
+    pub(crate) async fn told(&self, app: &App, what: &str) -> String {
+        for _ in 0..500 {
+            let store = self.engine.store();
+            let from = Some(turnpike_store::events::EventKey(0));
+            let (events, _) = store.events_after(app.row.organization, app.row.key, from, 1_000).await.expect("events");
+            let texts = events.into_iter().filter(|event| event.kind == EventKind::Gateway).filter_map(|event| {
+                let body = self.engine.open_event_body(app.row.organization, app.row.key, &event.body?)?;
+                String::from_utf8(body).ok()
+            });
+            if let Some(text) = texts.into_iter().find(|text| text.contains(what)) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody was told of {what}");
+    }
+
     /// Waits until a delivery is in this state.
     pub(crate) async fn until(&self, event: &str, state: turnpike_store::deliveries::DeliveryState) -> DeliveryView {
         for _ in 0..500 {
