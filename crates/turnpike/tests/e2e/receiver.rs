@@ -83,6 +83,7 @@ impl Receiver {
     }
 
     /// One that answers with the status that `answers` gives.
+    #[expect(clippy::disallowed_methods, reason = "a test's server ends with the test")]
     pub(crate) async fn answering(answers: impl Fn(&Received) -> u16 + Send + Sync + 'static) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
@@ -124,6 +125,7 @@ impl Drop for Receiver {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's connections end with the test")]
 async fn serve(listener: TcpListener, received: Arc<Mutex<Vec<Received>>>, answers: Arc<Answers>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };

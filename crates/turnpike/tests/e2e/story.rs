@@ -214,6 +214,7 @@ fn verified_by_the_libraries(story: &Story, all: &[Received]) {
 }
 
 /// Where `scripts/test` installed the libraries.
+#[expect(clippy::disallowed_methods, reason = "scripts/test says where it installed them")]
 fn verifiers() -> PathBuf {
     let given = std::env::var_os("TURNPIKE_VERIFIERS").map(PathBuf::from);
     let usual = || Path::new(env!("CARGO_BIN_EXE_turnpike")).ancestors().nth(2).map(|target| target.join("verifiers"));

@@ -159,6 +159,7 @@ fn write_out(response: &Response, out: &mut Vec<u8>, line: &Line) -> bool {
 }
 
 /// What the bytes at the front of a buffer are.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and lives on the stack for a moment")]
 enum Looked {
     Plain(Plain),
     /// Perhaps the beginning of a plain send.
