@@ -162,6 +162,42 @@ fn every_answer_is_one_json_document_where_that_is_asked() {
 }
 
 #[test]
+fn an_endpoint_is_made_changed_switched_and_deleted() {
+    let desk = Desk::with_shop();
+    assert!(desk.ok("webhook list").contains("nobody is told"));
+    desk.fails("webhook set", 2, "url");
+    desk.fails("webhook set --url http://shop.example.com/hook", 2, "https://");
+    desk.fails("webhook set --url https://10.0.0.7/hook", 2, "url");
+    let made = desk.json("webhook set --url https://shop.example.com/hook");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    assert!(text(&made["secret"]).starts_with("whsec_") && text(&made["bearer"]).starts_with("whb_"), "{made}");
+    assert_ne!(made["secret"], made["bearer"]);
+    desk.fails("webhook set --event reads", 2, "`reads` is no event");
+    desk.fails("webhook set --header Host=elsewhere", 2, "headers");
+    let changed = desk.json("webhook set --event messages --header X-Shop=7 --ordered on --sandbox on");
+    assert_eq!(
+        (&changed["id"], &changed["events"], &changed["ordered"]),
+        (&made["id"], &serde_json::json!(["messages"]), &Value::Bool(true))
+    );
+    assert!(changed.get("secret").is_none(), "secrets are shown once: {changed}");
+    let rotated = desk.json("webhook rotate");
+    assert_ne!(rotated["secret"], made["secret"]);
+    assert!(rotated["oldSecretUntil"].is_string(), "{rotated}");
+    assert!(desk.ok("webhook disable").contains("off"));
+    assert!(desk.ok("webhook enable --backlog replay").contains("active"));
+    assert_eq!(desk.json("webhook deliveries")["data"], serde_json::json!([]));
+    desk.fails("webhook replay", 2, "--from");
+    desk.fails("webhook replay msg_0199000000007000800000000000000f", 4, "");
+    assert!(desk.ok("webhook delete").contains("deleted"));
+    desk.fails("webhook show", 4, "endpoint");
+    assert!(desk.ok("quarantine list").contains("Nothing"));
+    desk.fails("quarantine replay 7", 4, "");
+    assert_eq!(desk.json("user erase 905321234567 --yes")["erased"], 0);
+    assert!(desk.ok("wallet alert --below 5.00").contains("below 5.00"));
+    desk.fails("sim reply --from 905321234567 --text hello", 3, "--simulator");
+}
+
+#[test]
 fn a_key_for_programs_is_one_line() {
     let desk = Desk::with_shop();
     let keys = desk.ok("key create --count 2");
