@@ -392,7 +392,11 @@ Commands:
   message      Messages and their outcomes
   template     Message templates, as Meta has them
   user         Users of an application: their windows and opt-outs
+  webhook      Endpoints of applications, and the deliveries to them
+  quarantine   Webhooks of Meta's that could not be read, or belong to no application here
+  listen       Follow an application's events on this machine
   send         Send one message
+  sim          Play the users and Meta on a simulated WhatsApp
   doctor       Check the gateway and its surroundings
   backup       Copy the database while the gateway runs
   restore      Bring a backup into a new data folder
