@@ -274,6 +274,7 @@ mod tests {
         assert!(feeds.seat(ApiKeyId(2)).is_ok());
         drop(own);
         assert!(feeds.seat(ApiKeyId(1)).is_ok());
-        assert_eq!((feeds.seats.lock().all, feeds.seats.lock().by_key.len()), (0, 0));
+        let seats = feeds.seats.lock();
+        assert_eq!((seats.all, seats.by_key.len()), (0, 0));
     }
 }
