@@ -41,7 +41,7 @@ const QUIET_RATE: f64 = 20.0;
 /// After the last event, the longest wait for what healthy endpoints should have had at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Timeouts and schedule of the run, short so that it ends.
-const SETTINGS: &str = "timeout = \"2s\"\nschedule = \"1s,2s,4s,8s\"\n";
+const SETTINGS: &str = "timeout = \"2s\"\nschedule = [\"1s\", \"2s\", \"4s\", \"8s\"]\n";
 
 /// What the parent tells the child that plays both sides.
 #[derive(Debug, clap::Args)]
