@@ -57,12 +57,12 @@ impl Chance {
         id
     }
 
-    /// Up to 16 digits that do not repeat.
+    /// 16 digits that do not repeat, and do not begin as the ids do that do not exist (`404`).
     pub(crate) fn digits(&self) -> u64 {
         let drawn = self.inbound_id();
         let mut high = [0; 8];
         high.copy_from_slice(&drawn[..8]);
-        1_000_000_000_000_000 + u64::from_be_bytes(high) % 9_000_000_000_000_000
+        1_000_000_000_000_000 + u64::from_be_bytes(high) % 3_000_000_000_000_000
     }
 
     /// A key for what only we verify, such as links to media.
@@ -93,7 +93,7 @@ impl Chance {
         let drawn = context.finish();
         let mut high = [0; 8];
         high.copy_from_slice(&drawn.as_ref()[..8]);
-        let id = 1_000_000_000_000_000 + u64::from_be_bytes(high) % 9_000_000_000_000_000;
+        let id = 1_000_000_000_000_000 + u64::from_be_bytes(high) % 3_000_000_000_000_000;
         id.to_string()
     }
 
