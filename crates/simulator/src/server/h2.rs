@@ -74,16 +74,14 @@ impl Gate {
         self.lock().last.is_some_and(|last| id > last)
     }
 
-    /// Shuts out the stream and all behind it. `None` when one behind it was
-    /// taken up already.
-    fn shut_below(&self, id: u32) -> Option<u32> {
+    /// Shuts out the stream and all behind it; gives the last one that is left.
+    /// None of them was taken up yet, because heads are met in order.
+    fn shut_below(&self, id: u32) -> u32 {
         let mut gate = self.lock();
-        if gate.highest >= id {
-            return None;
-        }
+        assert!(gate.highest < id, "stream {} was taken up before the head of {id} was met", gate.highest);
         let last = gate.last.map_or(id.saturating_sub(2), |last| last.min(id.saturating_sub(2)));
         gate.last = Some(last);
-        Some(last)
+        last
     }
 
     /// Shuts out all behind the stream and behind those that were taken up.
@@ -153,7 +151,9 @@ async fn drive(connection: &mut Connection<Tap, Bytes>, tap: &Tap, world: &Arc<W
                         orders: orders.clone(),
                         id: u32::from(respond.stream_id()),
                     };
-                    streams.spawn(served.serve(request, respond));
+                    if let Some(taken_up) = served.take_up(request, respond) {
+                        streams.spawn(taken_up);
+                    }
                 }
                 Some(Err(_)) | None => return None,
             },
@@ -198,24 +198,30 @@ struct Served {
 }
 
 impl Served {
-    async fn serve(self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        let (head, mut body) = take_apart(request);
+    /// Meets the stream's head; gives what is left to do. Not in the stream's own
+    /// task, because tasks run in any order: here it is the order in which the
+    /// client opened its streams, so that the tenth send of a connection is the
+    /// tenth for a rule, and no stream behind a GOAWAY was taken up before it.
+    fn take_up(self, request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Option<impl Future<Output = ()> + use<>> {
+        let (head, body) = take_apart(request);
         if self.gate.is_shut_for(self.id) {
-            return self.park((Some(body), Some(respond), None));
+            self.park((Some(body), Some(respond), None));
+            return None;
         }
-        match self.world.strike_head(&head) {
+        let struck = self.world.strike_head(&head);
+        if let Some(Behaviour::GoAway { .. }) = struck {
+            self.order(Order::GoAway { last: self.gate.shut_below(self.id) });
+            self.park((Some(body), Some(respond), None));
+            return None;
+        }
+        Some(self.serve(head, body, respond, struck))
+    }
+
+    async fn serve(self, head: Head, mut body: RecvStream, mut respond: SendResponse<Bytes>, struck: Option<Behaviour>) {
+        match struck {
             Some(Behaviour::Close { how, .. }) => return self.close((Some(body), Some(respond), None), Bytes::new(), how),
             Some(Behaviour::Hang { .. }) => return self.park((Some(body), Some(respond), None)),
             Some(Behaviour::ResetStream { reason, .. }) => return respond.send_reset(code(reason)),
-            Some(Behaviour::GoAway { .. }) => {
-                return match self.gate.shut_below(self.id) {
-                    Some(last) => {
-                        self.order(Order::GoAway { last });
-                        self.park((Some(body), Some(respond), None));
-                    }
-                    None => respond.send_reset(Reason::REFUSED_STREAM),
-                };
-            }
             Some(Behaviour::Delay { ms, .. }) => tokio::time::sleep(Duration::from_millis(ms)).await,
             _ => {}
         }
@@ -447,8 +453,7 @@ mod tests {
         let gate = Gate::default();
         assert!(gate.enter(1));
         assert!(gate.enter(5));
-        assert_eq!(gate.shut_below(3), None, "5 was taken up, so 3 cannot be left out");
-        assert_eq!(gate.shut_below(7), Some(5));
+        assert_eq!(gate.shut_below(7), 5);
         assert!(!gate.enter(7));
         assert!(!gate.enter(9));
         assert!(gate.enter(3), "what a GOAWAY covers is processed to its end");
@@ -456,6 +461,6 @@ mod tests {
 
     #[test]
     fn the_first_stream_can_be_left_out() {
-        assert_eq!(Gate::default().shut_below(1), Some(0));
+        assert_eq!(Gate::default().shut_below(1), 0);
     }
 }
