@@ -2,7 +2,10 @@
 //!
 //! It owns everything it decides with, so nothing is locked; what takes time (claims, attempts,
 //! finishing) runs in tasks that report back. Finishing is grouped: while one batch is committed the
-//! next gathers.
+//! next gathers. [`claiming`] is its side towards the store, [`ending`] what follows from an attempt.
+
+mod claiming;
+mod ending;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,14 +16,13 @@ use hashbrown::{HashMap, HashSet};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use turnpike_domain::time::UnixMs;
-use turnpike_domain::webhook::Verdict;
 use turnpike_store::StoreError;
-use turnpike_store::deliveries::{Attempt, Backlog, Due, Finish, Finished, Lane};
-use turnpike_store::endpoints::{EndpointChange, EndpointId};
+use turnpike_store::deliveries::{Backlog, Due, Finished, Lane};
+use turnpike_store::endpoints::EndpointId;
 
 use super::attempt::Tried;
 use super::breaker::Breaker;
-use super::scheduler::{Bounds, Ended, Scheduler};
+use super::scheduler::{Bounds, Scheduler};
 use super::settings::DeliverySettings;
 use super::standing::Standing;
 use crate::Engine;
@@ -263,76 +265,6 @@ impl Reconciler {
         }
     }
 
-    /// Asks the store for what waits, so that nothing depends on a hint or on memory.
-    fn look_now_and_then(&mut self, now: UnixMs) {
-        if now < self.look_at || self.is_counting {
-            return;
-        }
-        self.look_at = now.plus_ms(ms(self.settings().look_every));
-        self.is_counting = true;
-        self.engine.delivery.client.close_idle(|key| self.book.by_key.contains_key(&key));
-        let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
-        self.engine.tasks.spawn(async move {
-            let _ = reports.send(Report::Backlogs(engine.store.backlogs().await));
-        });
-    }
-
-    /// Notes that something of this endpoint may have to be claimed.
-    fn wants(&mut self, endpoint: EndpointId) {
-        let Some(life) = self.lives.get_mut(&endpoint) else { return };
-        for lane in [Lane::First, Lane::Retry] {
-            if !std::mem::replace(&mut life.is_queued[lane as usize], true) {
-                self.to_claim.push_back((endpoint, lane));
-            }
-        }
-    }
-
-    fn claim(&mut self, now: UnixMs) {
-        if now < self.not_before {
-            return;
-        }
-        let lease_until = now.plus_ms(ms(self.settings().lease));
-        let (buffer_max, held_max) = (self.settings().buffer_max, self.settings().held_max);
-        while self.claims < CLAIMS_MAX {
-            let Some((endpoint, lane)) = self.to_claim.pop_front() else { return };
-            let Some(life) = self.lives.get_mut(&endpoint) else { continue };
-            life.is_queued[lane as usize] = false;
-            if !life.is_open() || !life.breaker.allows(now) || life.claiming[lane as usize] {
-                continue;
-            }
-            let (first, retries, behind) = self.scheduler.held(endpoint);
-            let is_due = match lane {
-                Lane::First => life.has_more && first < buffer_max / 2 && behind < held_max,
-                Lane::Retry => life.retries_at.peek().is_some_and(|at| at.0 <= now) && retries < buffer_max / 4,
-            };
-            if !is_due {
-                continue;
-            }
-            let limit = match (life.breaker.is_closed(), lane) {
-                // A probe needs one; the rest stays where it can wait.
-                (false, _) => 1,
-                (true, Lane::First) => buffer_max,
-                (true, Lane::Retry) => buffer_max / 2,
-            };
-            let limit = u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
-            match lane {
-                Lane::First => life.has_more = false,
-                Lane::Retry => {
-                    while life.retries_at.peek().is_some_and(|at| at.0 <= now) {
-                        life.retries_at.pop();
-                    }
-                }
-            }
-            life.claiming[lane as usize] = true;
-            self.claims += 1;
-            let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
-            self.engine.tasks.spawn(async move {
-                let found = engine.store.claim(endpoint, lane, now, lease_until, limit).await;
-                let _ = reports.send(Report::Claimed { endpoint, lane, limit, found });
-            });
-        }
-    }
-
     /// Begins attempts as far as the limits go.
     fn begin(&mut self, now: UnixMs) {
         while self.finished.len() < UNRECORDED_MAX {
@@ -350,17 +282,6 @@ impl Reconciler {
                 let _ = reports.send(Report::Ended { lane, due, tried });
             });
             self.refill(endpoint, now);
-        }
-    }
-
-    /// Claims ahead where little is left in memory.
-    fn refill(&mut self, endpoint: EndpointId, now: UnixMs) {
-        let (first, retries, _) = self.scheduler.held(endpoint);
-        let buffer_max = self.settings().buffer_max;
-        let Some(life) = self.lives.get(&endpoint) else { return };
-        let wants_retries = retries < buffer_max / 4 && life.retries_at.peek().is_some_and(|at| at.0 <= now);
-        if (life.has_more && first < buffer_max / 2) || wants_retries {
-            self.wants(endpoint);
         }
     }
 
@@ -393,203 +314,6 @@ impl Reconciler {
                 }
             }
         }
-    }
-
-    fn claimed(&mut self, endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError>, now: UnixMs) {
-        self.claims -= 1;
-        let is_full = found.as_ref().map_or(true, |found| found.len() >= usize::try_from(limit).unwrap_or(usize::MAX));
-        let found = found.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "claiming deliveries; it is tried again");
-            self.not_before = now.plus_ms(ms(AFTER_A_NO));
-            Vec::new()
-        });
-        let Some(life) = self.lives.get_mut(&endpoint) else {
-            // Deleted meanwhile.
-            return self.back(found);
-        };
-        life.claiming[lane as usize] = false;
-        if is_full {
-            match lane {
-                Lane::First => life.has_more = true,
-                Lane::Retry => life.retries_at.push(Reverse(now)),
-            }
-        }
-        if !life.is_open() || !life.breaker.allows(now) {
-            return self.back(found);
-        }
-        let is_closed = life.breaker.is_closed();
-        self.scheduler.add(endpoint, lane, found);
-        // A hint may have come while it was claimed.
-        if is_closed {
-            self.refill(endpoint, now);
-        }
-    }
-
-    fn counted(&mut self, backlogs: &[Backlog]) {
-        let (first, retries) = backlogs.iter().fold((0, 0), |(first, retries), waiting| (first + waiting.first, retries + waiting.retries));
-        self.engine.delivery.metrics.waits(first, retries);
-        for waiting in backlogs {
-            let Some(life) = self.lives.get_mut(&waiting.endpoint) else { continue };
-            life.has_more |= waiting.first > 0;
-            if let Some(at) = waiting.next_retry_at {
-                life.retries_at.push(Reverse(at));
-                self.alarms.push(Reverse((at, waiting.endpoint)));
-            }
-            self.wants(waiting.endpoint);
-        }
-    }
-
-    fn ended(&mut self, lane: Lane, due: &Due, tried: Option<Tried>, now: UnixMs) {
-        let Some(tried) = tried else {
-            // Its bytes are kept no longer, or the endpoint cannot be posted to any more.
-            let has_bytes = due.body.is_some();
-            self.scheduler.ended(lane, due, if has_bytes { Ended::Failed } else { Ended::Over }, now);
-            if let Some(life) = self.lives.get_mut(&due.endpoint) {
-                life.breaker.not_begun(now);
-            }
-            let gone = || Attempt {
-                at: now,
-                status: None,
-                latency_ms: 0,
-                fault: Some("its bytes are kept no longer".to_owned()),
-                answer: String::new(),
-            };
-            let (attempt, finish) = if has_bytes { (None, Finish::Back) } else { (Some(gone()), Finish::Dead) };
-            self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt, finish });
-            return;
-        };
-        let is_delivered = tried.verdict == Verdict::Delivered;
-        let attempts = due.attempts.saturating_add(1);
-        let settings = Arc::clone(&self.engine);
-        let settings = &settings.settings.delivery;
-        let finish = match tried.verdict {
-            Verdict::Delivered => Finish::Delivered,
-            Verdict::Retry(pace) => self.again(attempts, pace, tried.retry_after_ms, now),
-            // Kept for the owner's choice when it is switched on again.
-            Verdict::Gone => match self.again(1, turnpike_domain::webhook::Pace::Usual, None, now) {
-                Finish::Dead => Finish::Retry(now),
-                again => again,
-            },
-        };
-        let ended = match finish {
-            Finish::Delivered => Ended::Delivered,
-            Finish::Retry(_) => Ended::Failed,
-            Finish::Dead | Finish::Back => Ended::Over,
-        };
-        let held_until = self.scheduler.ended(lane, due, ended, now);
-        if is_delivered && lane == Lane::First {
-            let lag = u64::try_from(now.0 - due.at.0).unwrap_or(0);
-            self.engine.delivery.metrics.lag_seconds.observe(Duration::from_millis(lag).as_secs_f64());
-        }
-        if finish == Finish::Dead {
-            self.engine.delivery.metrics.dead.inc();
-        }
-        self.alarms.extend(held_until.map(|until| Reverse((until, due.endpoint))));
-        self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt: Some(tried.attempt), finish });
-        let Some(life) = self.lives.get_mut(&due.endpoint) else { return };
-        if let Finish::Retry(at) = finish
-            && life.retries_at.len() < RETRY_TIMES_MAX
-        {
-            life.retries_at.push(Reverse(at));
-            self.alarms.push(Reverse((at, due.endpoint)));
-        }
-        let was_closed = life.breaker.is_closed();
-        let weight = if tried.result == "timeout" { 2 } else { 1 };
-        let opened = life.breaker.ended((!tried.is_alive).then_some(weight), now, settings);
-        life.pace = if tried.is_alive { (life.pace + 1).min(settings.endpoint_in_flight_max) } else { (life.pace / 2).max(1) };
-        self.scheduler.set_limit(due.endpoint, life.pace);
-        let change = match tried.verdict {
-            Verdict::Delivered => life.standing.succeeded(),
-            Verdict::Retry(_) => life.standing.failed(now, settings),
-            Verdict::Gone if life.is_open() => {
-                life.is_leaving = true;
-                Some(EndpointChange { disabled: Some("the endpoint answered 410 Gone".to_owned()), ..EndpointChange::default() })
-            }
-            Verdict::Gone => None,
-        };
-        let is_leaving = life.is_leaving;
-        if !was_closed && life.breaker.is_closed() {
-            life.has_more = true;
-            life.look_for_retries();
-            self.wants(due.endpoint);
-        }
-        if is_leaving {
-            self.give_back(due.endpoint);
-        }
-        if let Some(until) = opened {
-            self.alarms.push(Reverse((until, due.endpoint)));
-            // What waits for an endpoint that is not tried waits better in the store.
-            self.give_back(due.endpoint);
-        }
-        if let Some(change) = change {
-            self.write_standing(due.endpoint, change);
-        }
-        self.refill(due.endpoint, now);
-    }
-
-    fn again(&self, attempts: u16, pace: turnpike_domain::webhook::Pace, asked_ms: Option<u64>, now: UnixMs) -> Finish {
-        let mut random = [0; 8];
-        self.engine.entropy.fill(&mut random);
-        match self.settings().schedule.wait_ms(attempts, pace, asked_ms, u64::from_le_bytes(random)) {
-            Some(wait) => Finish::Retry(now.plus_ms(i64::try_from(wait).unwrap_or(i64::MAX))),
-            None => Finish::Dead,
-        }
-    }
-
-    /// Gives what waits of an endpoint back to the store.
-    fn give_back(&mut self, endpoint: EndpointId) {
-        let drained = self.scheduler.drain(endpoint);
-        self.back(drained);
-    }
-
-    fn back(&mut self, claimed: Vec<Due>) {
-        let back = |due: Due| Finished { key: due.key, endpoint: due.endpoint, attempt: None, finish: Finish::Back };
-        self.finished.extend(claimed.into_iter().map(back));
-    }
-
-    fn record(&mut self) {
-        if self.is_recording || self.finished.is_empty() || self.engine.clock.now() < self.not_before {
-            return;
-        }
-        self.is_recording = true;
-        let count = self.finished.len().min(RECORDED_AT_ONCE);
-        let batch: Vec<Finished> = self.finished.drain(..count).collect();
-        let back = batch.iter().filter(|finished| finished.finish == Finish::Back).map(|finished| finished.endpoint).collect();
-        let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
-        self.engine.tasks.spawn(async move {
-            let failed = match engine.store.finish(batch.clone()).await {
-                Ok(()) => Vec::new(),
-                Err(error) => {
-                    tracing::warn!(error = %error, "recording deliveries; it is tried again");
-                    batch
-                }
-            };
-            let _ = reports.send(Report::Recorded { failed, back });
-        });
-    }
-
-    fn write_standing(&mut self, endpoint: EndpointId, change: EndpointChange) {
-        let Some(life) = self.lives.get(&endpoint) else { return };
-        let (engine, known) = (Arc::clone(&self.engine), Arc::clone(&life.known));
-        self.engine.tasks.spawn(async move {
-            let tells = change.disabled.is_some() || change.failing_notice;
-            if let Some(reason) = &change.disabled {
-                engine.delivery.metrics.disabled.inc();
-                tracing::warn!(endpoint.id = %known.row.id, reason, "an endpoint is switched off; its events are kept");
-            }
-            let written = engine.store.update_endpoint(known.row.organization, endpoint, change, engine.clock.now()).await;
-            match written {
-                Ok(_) => {
-                    if let Err(error) = engine.reload_endpoints().await {
-                        tracing::warn!(error = %error, "reading the endpoints anew");
-                    }
-                    if tells {
-                        engine.tell_soon();
-                    }
-                }
-                Err(error) => tracing::warn!(error = %error, "remembering how an endpoint fares"),
-            }
-        });
     }
 
     /// How long nothing has to be done.

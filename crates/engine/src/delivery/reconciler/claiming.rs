@@ -1,0 +1,149 @@
+//! What is asked of the store, and what it is given back: looks, claims, and claims that end unused.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use turnpike_domain::time::UnixMs;
+use turnpike_store::StoreError;
+use turnpike_store::deliveries::{Backlog, Due, Finish, Finished, Lane};
+use turnpike_store::endpoints::EndpointId;
+
+use super::{AFTER_A_NO, CLAIMS_MAX, Reconciler, Report, ms};
+
+impl Reconciler {
+    /// Asks the store for what waits, so that nothing depends on a hint or on memory.
+    pub(super) fn look_now_and_then(&mut self, now: UnixMs) {
+        if now < self.look_at || self.is_counting {
+            return;
+        }
+        self.look_at = now.plus_ms(ms(self.settings().look_every));
+        self.is_counting = true;
+        self.engine.delivery.client.close_idle(|key| self.book.by_key.contains_key(&key));
+        let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
+        self.engine.tasks.spawn(async move {
+            let _ = reports.send(Report::Backlogs(engine.store.backlogs().await));
+        });
+    }
+
+    /// Notes that something of this endpoint may have to be claimed.
+    pub(super) fn wants(&mut self, endpoint: EndpointId) {
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        for lane in [Lane::First, Lane::Retry] {
+            if !std::mem::replace(&mut life.is_queued[lane as usize], true) {
+                self.to_claim.push_back((endpoint, lane));
+            }
+        }
+    }
+
+    pub(super) fn claim(&mut self, now: UnixMs) {
+        if now < self.not_before {
+            return;
+        }
+        let lease_until = now.plus_ms(ms(self.settings().lease));
+        let (buffer_max, held_max) = (self.settings().buffer_max, self.settings().held_max);
+        while self.claims < CLAIMS_MAX {
+            let Some((endpoint, lane)) = self.to_claim.pop_front() else { return };
+            let Some(life) = self.lives.get_mut(&endpoint) else { continue };
+            life.is_queued[lane as usize] = false;
+            if !life.is_open() || !life.breaker.allows(now) || life.claiming[lane as usize] {
+                continue;
+            }
+            let (first, retries, behind) = self.scheduler.held(endpoint);
+            let is_due = match lane {
+                Lane::First => life.has_more && first < buffer_max / 2 && behind < held_max,
+                Lane::Retry => life.retries_at.peek().is_some_and(|at| at.0 <= now) && retries < buffer_max / 4,
+            };
+            if !is_due {
+                continue;
+            }
+            let limit = match (life.breaker.is_closed(), lane) {
+                // A probe needs one; the rest stays where it can wait.
+                (false, _) => 1,
+                (true, Lane::First) => buffer_max,
+                (true, Lane::Retry) => buffer_max / 2,
+            };
+            let limit = u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
+            match lane {
+                Lane::First => life.has_more = false,
+                Lane::Retry => {
+                    while life.retries_at.peek().is_some_and(|at| at.0 <= now) {
+                        life.retries_at.pop();
+                    }
+                }
+            }
+            life.claiming[lane as usize] = true;
+            self.claims += 1;
+            let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
+            self.engine.tasks.spawn(async move {
+                let found = engine.store.claim(endpoint, lane, now, lease_until, limit).await;
+                let _ = reports.send(Report::Claimed { endpoint, lane, limit, found });
+            });
+        }
+    }
+
+    /// Claims ahead where little is left in memory.
+    pub(super) fn refill(&mut self, endpoint: EndpointId, now: UnixMs) {
+        let (first, retries, _) = self.scheduler.held(endpoint);
+        let buffer_max = self.settings().buffer_max;
+        let Some(life) = self.lives.get(&endpoint) else { return };
+        let wants_retries = retries < buffer_max / 4 && life.retries_at.peek().is_some_and(|at| at.0 <= now);
+        if (life.has_more && first < buffer_max / 2) || wants_retries {
+            self.wants(endpoint);
+        }
+    }
+
+    pub(super) fn claimed(&mut self, endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError>, now: UnixMs) {
+        self.claims -= 1;
+        let is_full = found.as_ref().map_or(true, |found| found.len() >= usize::try_from(limit).unwrap_or(usize::MAX));
+        let found = found.unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "claiming deliveries; it is tried again");
+            self.not_before = now.plus_ms(ms(AFTER_A_NO));
+            Vec::new()
+        });
+        let Some(life) = self.lives.get_mut(&endpoint) else {
+            // Deleted meanwhile.
+            return self.back(found);
+        };
+        life.claiming[lane as usize] = false;
+        if is_full {
+            match lane {
+                Lane::First => life.has_more = true,
+                Lane::Retry => life.retries_at.push(Reverse(now)),
+            }
+        }
+        if !life.is_open() || !life.breaker.allows(now) {
+            return self.back(found);
+        }
+        let is_closed = life.breaker.is_closed();
+        self.scheduler.add(endpoint, lane, found);
+        // A hint may have come while it was claimed.
+        if is_closed {
+            self.refill(endpoint, now);
+        }
+    }
+
+    pub(super) fn counted(&mut self, backlogs: &[Backlog]) {
+        let (first, retries) = backlogs.iter().fold((0, 0), |(first, retries), waiting| (first + waiting.first, retries + waiting.retries));
+        self.engine.delivery.metrics.waits(first, retries);
+        for waiting in backlogs {
+            let Some(life) = self.lives.get_mut(&waiting.endpoint) else { continue };
+            life.has_more |= waiting.first > 0;
+            if let Some(at) = waiting.next_retry_at {
+                life.retries_at.push(Reverse(at));
+                self.alarms.push(Reverse((at, waiting.endpoint)));
+            }
+            self.wants(waiting.endpoint);
+        }
+    }
+
+    /// Gives what waits of an endpoint back to the store.
+    pub(super) fn give_back(&mut self, endpoint: EndpointId) {
+        let drained = self.scheduler.drain(endpoint);
+        self.back(drained);
+    }
+
+    pub(super) fn back(&mut self, claimed: Vec<Due>) {
+        let back = |due: Due| Finished { key: due.key, endpoint: due.endpoint, attempt: None, finish: Finish::Back };
+        self.finished.extend(claimed.into_iter().map(back));
+    }
+}
