@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::Engine;
 use crate::endpoints::{KnownEndpoint, Way};
-use crate::net::hooks::PostFault;
+use crate::net::hooks::{Answered, PostFault};
 
 /// An attempt and what follows from it.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl Engine {
                     _ => None,
                 };
                 Tried {
-                    attempt: attempt(Some(answered.status), None, answer_text(&answered.body, kept)),
+                    attempt: attempt(Some(answered.status), None, answer_kept(&answered, kept)),
                     verdict,
                     retry_after_ms,
                     is_alive: answered.status < 500 && answered.status != 429,
@@ -140,6 +140,18 @@ fn signed(way: &Way, event: Uuid, at: UnixMs, body: &[u8]) -> HeaderMap {
         headers.insert(HeaderName::from_static(name), value);
     }
     headers
+}
+
+/// What an endpoint said, as it is kept: of a redirect first where it leads, since that is what its
+/// owner has to set instead.
+fn answer_kept(answered: &Answered, kept: usize) -> String {
+    match &answered.location {
+        None => answer_text(&answered.body, kept),
+        Some(location) => {
+            let told = format!("redirects to {location}, which is not followed\n{}", String::from_utf8_lossy(&answered.body));
+            answer_text(told.as_bytes(), kept)
+        }
+    }
 }
 
 /// At most `most` bytes of an answer as text, whatever it was.

@@ -30,6 +30,7 @@ use super::answer::chain;
 use super::config::{NetConfig, NetError};
 use super::dial::{Dialler, connect_any};
 use super::guard::Guard;
+use super::handshake;
 use super::wire::{Stream, Wire, WireState};
 use crate::delivery::DeliverySettings;
 
@@ -47,6 +48,8 @@ pub struct Answered {
     pub status: u16,
     /// `Retry-After`, where it is text.
     pub retry_after: Option<String>,
+    /// Where a redirect leads, where it is text. Nobody goes there (reliability §c4).
+    pub location: Option<String>,
     /// The first bytes of its body, at most 16 KiB.
     pub body: Vec<u8>,
 }
@@ -201,7 +204,7 @@ impl HookClient {
         let tls = timeout_at(deadline, self.tls.connect(name, wire))
             .await
             .map_err(|_| PostFault::Timeout("the TLS handshake took too long"))?
-            .map_err(|error| PostFault::Tls(format!("the TLS handshake failed: {error}")))?;
+            .map_err(|error| PostFault::Tls(format!("the TLS handshake failed: {}", handshake::problem(&error))))?;
         Line::start(TokioIo::new(Stream::Tls(Box::new(tls))), state).await
     }
 }
@@ -290,8 +293,10 @@ impl Line {
         .map_err(|_| PostFault::Timeout("no answer in time"))?
         .map_err(|error| PostFault::Lost(format!("the connection ended without an answer: {}", chain(error.error()))))?;
         let (head, mut incoming) = response.into_parts();
-        let retry_after = head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let mut answered = Answered { status: head.status.as_u16(), retry_after, body: Vec::new() };
+        let told = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let location = head.status.is_redirection().then(|| told(header::LOCATION)).flatten();
+        let retry_after = told(header::RETRY_AFTER);
+        let mut answered = Answered { status: head.status.as_u16(), retry_after, location, body: Vec::new() };
         let until = deadline.min(Instant::now() + body_within);
         let whole = timeout_at(until, async {
             loop {

@@ -37,6 +37,7 @@ mod breaker;
 mod config;
 mod dial;
 pub mod guard;
+mod handshake;
 pub mod hooks;
 mod http1;
 mod http2;

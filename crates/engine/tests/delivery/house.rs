@@ -54,6 +54,11 @@ pub(crate) fn quick() -> DeliverySettings {
     }
 }
 
+/// With time enough for a handshake on a machine that does other work.
+pub(crate) fn unhurried(settings: DeliverySettings) -> DeliverySettings {
+    DeliverySettings { connect_within: Duration::from_secs(20), answer_within: Duration::from_secs(20), ..settings }
+}
+
 impl House {
     pub(crate) async fn new(delivery: DeliverySettings) -> House {
         let folder = tempfile::tempdir().expect("a folder");
