@@ -16,6 +16,10 @@ pub struct Timeouts {
     /// The whole request, from the call to the last byte of the answer. Past it the answer is given
     /// up; whoever waits gives up its own client earlier (20 s).
     pub hard_cap: Duration,
+    /// How long a connection on which an answer is awaited may say nothing at all before the next
+    /// requests go to a fresh one. It may be dead, and each further request on it would end as
+    /// unknown; where it is only slow, the price is one more connection.
+    pub silence: Duration,
     /// How long a connection may be idle before it is closed: shorter than any server's own limit,
     /// because a request on a connection that is just being closed may end as unknown.
     pub idle: Duration,
@@ -37,6 +41,7 @@ impl Default for Timeouts {
             tls: Duration::from_secs(3),
             pool: Duration::from_secs(2),
             hard_cap: Duration::from_secs(60),
+            silence: Duration::from_secs(3),
             idle: Duration::from_secs(20),
             ping_every: Duration::from_secs(20),
             ping_answer: Duration::from_secs(10),

@@ -110,7 +110,7 @@ impl Dialler {
         let speaks_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = Stream::Tls(Box::new(tls));
         if speaks_http2 {
-            Ok(Dialled::Shared(Http2::start(TokioIo::new(stream), seat, told, &self.timeouts, &self.tasks).await?))
+            Ok(Dialled::Shared(Http2::start(TokioIo::new(stream), state, seat, told, &self.timeouts, &self.tasks).await?))
         } else {
             Ok(Dialled::One(Http1::new(stream, state, seat)))
         }

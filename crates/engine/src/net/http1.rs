@@ -18,10 +18,11 @@ use std::task::{Context, Poll};
 
 use http::Method;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use turnpike_domain::refusal::UnknownCause;
 
 use self::reading::{Fault, Reading};
+use super::patience::Patience;
 use super::pool::Seat;
 use super::wire::{Stream, WireState};
 use super::{Exchange, USER_AGENT};
@@ -60,7 +61,8 @@ impl Http1 {
     }
 
     /// Sends `request` and reads its answer; gives the connection back where it can carry another.
-    pub(super) async fn exchange(mut self, request: &GraphRequest, deadline: Instant) -> (Exchange, Option<Http1>) {
+    /// Tells `silent` where the other side says nothing for too long.
+    pub(super) async fn exchange(mut self, request: &GraphRequest, patience: Patience, silent: impl FnOnce()) -> (Exchange, Option<Http1>) {
         // One that rested was looked at when it was taken up.
         if !std::mem::replace(&mut self.used, true) && !poll_fn(|cx| Poll::Ready(self.looks_open(cx))).await {
             return (Exchange::NeverStarted("HTTP/1.1: closed before a byte could be written".to_owned()), None);
@@ -69,7 +71,8 @@ impl Http1 {
         let outgoing = written_out(request);
         let mut talk =
             Talk { outgoing: &outgoing, sent: 0, flushed: false, broken: None, filled: 0, reading: Reading::new(request.answer_max_bytes) };
-        let ended = timeout_at(deadline, poll_fn(|cx| talk.poll(&mut self.stream, &mut self.buffer, cx))).await;
+        let answer = poll_fn(|cx| talk.poll(&mut self.stream, &mut self.buffer, cx));
+        let ended = patience.on(&self.wire).until(answer, silent).await;
         let Talk { flushed, broken, filled, reading, .. } = talk;
         // Whatever is said to have come then: it answers nothing of ours.
         if self.wire.written() == written_before {

@@ -15,15 +15,16 @@ use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use turnpike_domain::refusal::{NotSentCause, UnknownCause};
 
 use super::Exchange;
 use super::answer::{self, Collected};
 use super::config::Timeouts;
+use super::patience::Patience;
 use super::pool::{Freed, Seat};
-use super::wire::Stream;
+use super::wire::{Stream, WireState};
 use crate::transport::TransportError;
 
 /// What a host is taken to allow at most until it says so on this connection: the least that RFC
@@ -59,11 +60,14 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// One connection.
 pub(super) struct Http2 {
     sender: http2::SendRequest<Full<Bytes>>,
+    wire: Arc<WireState>,
     streams: AtomicUsize,
     streams_max: Arc<AtomicUsize>,
     idle_since: Mutex<Instant>,
     /// Whether any answer has come on it.
     answered: AtomicBool,
+    /// Whether somebody waited on it and heard nothing.
+    suspect: AtomicBool,
     _seat: Seat,
 }
 
@@ -71,6 +75,7 @@ impl Http2 {
     /// Speaks HTTP/2 over `stream`: its preface goes out, no request yet.
     pub(super) async fn start(
         stream: TokioIo<Stream>,
+        wire: Arc<WireState>,
         seat: Seat,
         told: &StreamsTold,
         timeouts: &Timeouts,
@@ -106,17 +111,27 @@ impl Http2 {
         });
         Ok(Arc::new(Http2 {
             sender,
+            wire,
             streams: AtomicUsize::new(0),
             streams_max,
             idle_since: Mutex::new(Instant::now()),
             answered: AtomicBool::new(false),
+            suspect: AtomicBool::new(false),
             _seat: seat,
         }))
     }
 
-    /// Whether it takes no more requests.
+    /// Whether it takes no more requests: it has ended, or has been silent for too long. A silent one
+    /// is drained: what is under way on it goes on to its end, and its ping ends the connection
+    /// where it is dead.
     pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.suspect.load(Ordering::Relaxed) || self.sender.is_closed()
+    }
+
+    fn suspect(&self) {
+        if !self.suspect.swap(true, Ordering::Relaxed) {
+            tracing::debug!("an HTTP/2 connection says nothing; the next requests go to another");
+        }
     }
 
     /// Whether nobody has used it for `idle`.
@@ -151,9 +166,11 @@ impl StreamSlot {
     }
 
     /// Sends `request` and reads its answer. Dropping this future resets the stream.
-    pub(super) async fn exchange(self, request: Request<Full<Bytes>>, answer_max_bytes: usize, deadline: Instant) -> Exchange {
+    pub(super) async fn exchange(self, request: Request<Full<Bytes>>, answer_max_bytes: usize, patience: Patience) -> Exchange {
         let mut sender = self.connection.sender.clone();
-        let response = match timeout_at(deadline, sender.try_send_request(request)).await {
+        let connection = &self.connection;
+        let listening = patience.on(&connection.wire);
+        let response = match listening.until(sender.try_send_request(request), || connection.suspect()).await {
             Ok(Ok(response)) => response,
             Ok(Err(mut error)) => {
                 let handed_back = error.take_message().is_some();
@@ -169,10 +186,11 @@ impl StreamSlot {
             }
             Err(_) => return Exchange::Failed(TransportError::maybe(UnknownCause::Timeout, "HTTP/2: no answer in time")),
         };
-        self.connection.answered.store(true, Ordering::Relaxed);
+        connection.answered.store(true, Ordering::Relaxed);
         let (head, mut body) = response.into_parts();
         let mut collected = Collected::new(head.status, &head.headers, answer_max_bytes);
-        let end = timeout_at(deadline, poll_fn(|cx| collected.poll(Pin::new(&mut body), cx))).await;
+        let rest = poll_fn(|cx| collected.poll(Pin::new(&mut body), cx));
+        let end = listening.until(rest, || connection.suspect()).await;
         collected.finish(end, "HTTP/2")
     }
 }

@@ -29,6 +29,12 @@
 //! proved to be unsent by the other side's own word: a host that refuses streams wants fewer of
 //! them, and our caller is told that it may send again.
 //!
+//! # A host that has gone without a word
+//!
+//! No conclusion is drawn about a request that hears nothing; but the next ones do not follow it
+//! onto its connection ([`patience`]). So a peer that dies in silence makes unknown what was under
+//! way within the first seconds, and not what comes after.
+//!
 //! Redirects are not followed, proxies of the environment are not asked, 1xx answers are passed
 //! over, bodies are read to a limit.
 
@@ -41,6 +47,7 @@ mod handshake;
 pub mod hooks;
 mod http1;
 mod http2;
+mod patience;
 mod pool;
 mod retry;
 mod transfer;
@@ -63,6 +70,7 @@ pub use config::{CONNECTIONS_PER_HOST_MAX, NetConfig, NetError, Timeouts};
 
 use self::breaker::{Breaker, Pass, Verdict};
 use self::dial::Dialler;
+use self::patience::Patience;
 use self::pool::{Lease, Pool};
 use crate::entropy::Entropy;
 use crate::media::{Transfer, Transferred};
@@ -197,15 +205,20 @@ impl NetTransport {
             // Mostly one rests, and then there is nothing to wait for, nor to time.
             let leased = match host.pool.resting(now).await {
                 Some(lease) => Ok(Ok(lease)),
-                None => timeout_at(deadline, host.pool.lease(deadline)).await,
+                None => {
+                    let leased = timeout_at(deadline, host.pool.lease(deadline)).await;
+                    now = Instant::now();
+                    leased
+                }
             };
+            let patience = Patience { began: now, deadline, silence: self.config.timeouts.silence };
             let failed = match leased {
                 Err(_) => {
                     let late = || TransportError::not_sent(NotSentCause::Connect, "no connection in the time that the request had");
                     return Err(before.unwrap_or_else(late));
                 }
                 Ok(Err(error)) => error,
-                Ok(Ok(lease)) => match self.exchange(host, lease, request, deadline).await {
+                Ok(Ok(lease)) => match self.exchange(host, lease, request, patience).await {
                     (Exchange::Answer(answer), _) => return Ok(answer),
                     (Exchange::Failed(error), _) => return Err(error),
                     (Exchange::NeverStarted(_), Used::Before) if rested < RESTED_MAX => {
@@ -228,11 +241,11 @@ impl NetTransport {
         }
     }
 
-    async fn exchange(&self, host: &Host, lease: Lease, request: &GraphRequest, deadline: Instant) -> (Exchange, Used) {
+    async fn exchange(&self, host: &Host, lease: Lease, request: &GraphRequest, patience: Patience) -> (Exchange, Used) {
         match lease {
             Lease::One(connection) => {
                 let used = Used::of(connection.used);
-                let (exchange, resting) = connection.exchange(request, deadline).await;
+                let (exchange, resting) = connection.exchange(request, patience, || host.pool.distrust_rested(patience.began)).await;
                 if let Some(resting) = resting {
                     host.pool.rest(resting);
                 }
@@ -240,7 +253,7 @@ impl NetTransport {
             }
             Lease::Stream(stream) => {
                 let used = Used::of(stream.has_answered());
-                (stream.exchange(on_the_wire(request), request.answer_max_bytes, deadline).await, used)
+                (stream.exchange(on_the_wire(request), request.answer_max_bytes, patience).await, used)
             }
         }
     }

@@ -207,6 +207,18 @@ impl Pool {
         self.freed.tell_one();
     }
 
+    /// Closes what rested before `since`: a request that began then on one of them hears nothing, and
+    /// what silenced that one may have silenced them all.
+    pub(super) fn distrust_rested(&self, since: Instant) {
+        let distrusted: Vec<Http1> = {
+            let mut state = self.state.lock();
+            let trusted_from = state.idle.iter().position(|resting| resting.idle_since > since).unwrap_or(state.idle.len());
+            state.idle.drain(..trusted_from).collect()
+        };
+        // A socket is closed outside the lock.
+        drop(distrusted);
+    }
+
     /// Closes what has been idle for too long.
     pub(super) fn close_idle(&self) {
         let mut closing = Vec::new();

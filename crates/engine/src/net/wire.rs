@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 #[derive(Debug, Default)]
 pub(super) struct WireState {
     written: AtomicU64,
+    heard: AtomicU64,
     look: AtomicBool,
 }
 
@@ -28,6 +29,16 @@ impl WireState {
     /// left in between: `write` either takes bytes or fails, never both.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// How many bytes came so far. Where it is the same twice, the other side said nothing between.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// `bytes` more came. Only whoever reads calls this, so nothing is lost between the two halves.
+    pub(super) fn hear(&self, bytes: u64) {
+        self.heard.store(self.heard.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
     }
 
     /// Lets the next read ask the kernel itself. The runtime learns of a close only when it polls
@@ -73,13 +84,20 @@ impl AsyncRead for Wire {
             match recv(&self.socket, room, RecvFlags::DONTWAIT) {
                 Ok((_, read)) => {
                     buf.advance(read);
+                    self.state.hear(read as u64);
                     return Poll::Ready(Ok(()));
                 }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        let came = buf.filled().len() - before;
+        if came > 0 {
+            self.state.hear(came as u64);
+        }
+        read
     }
 }
 

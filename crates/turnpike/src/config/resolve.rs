@@ -160,6 +160,7 @@ impl Reader<'_> {
                 tls: self.duration("graph.tls_timeout"),
                 pool: self.duration("graph.pool_timeout"),
                 hard_cap: self.duration("graph.hard_cap"),
+                silence: self.duration("graph.silence"),
                 idle: self.duration("graph.idle_timeout"),
                 ping_every: self.duration("graph.ping_every"),
                 ping_answer: self.duration("graph.ping_answer"),

@@ -95,6 +95,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("graph.connect_timeout", Kind::Text, "3s"),
     setting("graph.tls_timeout", Kind::Text, "3s"),
     setting("graph.pool_timeout", Kind::Text, "2s"),
+    setting("graph.silence", Kind::Text, "3s"),
     setting("graph.idle_timeout", Kind::Text, "20s"),
     setting("graph.ping_every", Kind::Text, "20s"),
     setting("graph.ping_answer", Kind::Text, "10s"),
