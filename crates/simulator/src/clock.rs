@@ -30,6 +30,35 @@ pub(crate) fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
+/// A time in JSON, to the last digit.
+pub(crate) mod as_text {
+    use jiff::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(crate) fn serialize<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(at)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+
+    /// The same where there may be none.
+    pub(crate) mod or_none {
+        use super::{Deserializer, Serializer, Timestamp, de};
+        use serde::{Deserialize as _, Serialize as _};
+
+        pub(crate) fn serialize<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+            at.map(|at| at.to_string()).serialize(serializer)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+        }
+    }
+}
+
 /// Starts a task on the runtime that we were started on.
 #[expect(clippy::disallowed_methods, reason = "the simulator has no engine to track its tasks; its accept loop owns them by handle")]
 pub(crate) fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>

@@ -33,7 +33,7 @@ pub struct Args {
     /// Address to listen on; port 0 takes a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     pub listen: SocketAddr,
-    /// Folder for the record of requests (simulator.jsonl); kept in memory only without it
+    /// Folder for the record of requests (simulator.jsonl) and for what must outlive a restart; kept in memory only without it
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Certificate chain (PEM) for TLS
@@ -69,6 +69,9 @@ pub struct Args {
     /// What the callback is told in its handshake
     #[arg(long, value_name = "TOKEN", requires = "webhook_url")]
     pub verify_token: Option<String>,
+    /// A certificate (PEM) that an https callback's may be signed by, beside the public authorities' (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub webhook_ca: Vec<PathBuf>,
     /// The business account to which numbers belong
     #[arg(long, value_name = "ID", default_value = DEFAULT_WABA)]
     pub waba_id: String,
@@ -78,6 +81,9 @@ pub struct Args {
     /// When a message's statuses come
     #[arg(long, value_enum, default_value_t = Pace::Brisk)]
     pub statuses: Pace,
+    /// Price so many service messages of each number as free each month (Meta: 1000)
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub free_service_messages: u32,
     /// The token for number ids that begin with sandbox-
     #[arg(long, value_name = "TOKEN")]
     pub sandbox_secret: Option<String>,
@@ -127,6 +133,14 @@ pub enum CommandError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The certificate file cannot be read.
+    #[error("reading {path} of --webhook-ca")]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The simulator could not be started.
     #[error("starting the simulator")]
     Start(#[from] StartError),
@@ -165,7 +179,7 @@ pub async fn run(args: Args) -> Result<(), CommandError> {
 /// What the flags say.
 ///
 /// # Errors
-/// When the template file cannot be used.
+/// When the template file, or one with certificates, cannot be used.
 pub fn config(args: Args) -> Result<Config, CommandError> {
     let tls = match (args.tls_cert, args.tls_key) {
         (Some(cert), Some(key)) => Some(TlsFiles::Pem { cert, key }),
@@ -179,6 +193,8 @@ pub fn config(args: Args) -> Result<Config, CommandError> {
         Some(path) => read_templates(path)?,
         None => demo_templates(),
     };
+    let root = |path: &PathBuf| std::fs::read(path).map_err(|source| CommandError::Root { path: path.clone(), source });
+    let webhook_roots_pem = args.webhook_ca.iter().map(root).collect::<Result<_, _>>()?;
     let subscriptions = match (args.webhook_url.as_deref(), args.app_secret.as_deref(), args.verify_token.as_deref()) {
         (Some(url), Some(secret), Some(token)) => vec![Subscription::new(url, secret, token)],
         _ => Vec::new(),
@@ -195,6 +211,8 @@ pub fn config(args: Args) -> Result<Config, CommandError> {
         tokens: if args.token.is_empty() { Tokens::Any } else { Tokens::Only(args.token) },
         app_secret: args.app_secret.filter(|_| proves),
         subscriptions,
+        webhook_roots_pem,
+        free_service_messages: args.free_service_messages,
         waba_id: args.waba_id,
         speed: args.speed,
         timing: match args.statuses {

@@ -72,6 +72,13 @@ pub struct Config {
     pub batch_max: usize,
     /// How long (in real time) a callback may take to answer.
     pub webhook_timeout: Duration,
+    /// Certificates (PEM) that a callback's may be signed by, beside those of the
+    /// public authorities. Meta has no such thing: it is for a gateway under test.
+    pub webhook_roots_pem: Vec<Vec<u8>>,
+    /// How many service messages of each number are free each month; Meta's 1,000
+    /// since 2026-10-01. How its webhooks show them is not documented; here they
+    /// are `free_customer_service`, and there are none unless asked for.
+    pub free_service_messages: u32,
     /// Leaves `biz_opaque_callback_data` out of `failed` statuses.
     pub omit_callback_data_on_failed: bool,
 }
@@ -101,6 +108,8 @@ impl Default for Config {
             waba_id: DEFAULT_WABA.to_owned(),
             batch_max: BATCH_DEFAULT,
             webhook_timeout: WEBHOOK_TIMEOUT,
+            webhook_roots_pem: Vec::new(),
+            free_service_messages: 0,
             omit_callback_data_on_failed: false,
         }
     }

@@ -24,7 +24,7 @@
 //! | `POST /_sim/event` | any change, as it stands: [`RawEvent`] |
 //! | `POST /_sim/users`, `GET` | declares a user ([`User`]), or an array of them |
 //! | `POST /_sim/numbers` | says which account a number belongs to: [`Number`] |
-//! | `POST /_sim/plan`, `GET`, `DELETE`, `DELETE /_sim/plan/{id}` | rules for statuses: [`StatusRule`], an array of them, or `{"rules": […]}` |
+//! | `POST /_sim/plan`, `GET`, `DELETE`, `DELETE /_sim/plan/{id}` | rules for statuses: [`plan::StatusRule`], an array of them, or `{"rules": […]}` |
 //! | `GET /_sim/plans` | the named plans and their recipients |
 //! | `POST /_sim/webhooks` | subscribes ([`Subscription`]) and makes the handshake |
 //! | `GET /_sim/webhooks` | subscriptions, what they are owed, and what they answered lately |
@@ -43,12 +43,14 @@ use crate::clock;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, magic};
 use crate::inbound::{self, Happened, Preference, Reply};
+use crate::memory::Line;
 use crate::numbers::Number;
-use crate::plan::{self, StatusRule};
+use crate::plan;
 use crate::playing::{self, RawEvent, TemplateChange};
-use crate::script::Rule;
+use crate::rules::{self, Ruling};
 use crate::tap::{self, Tap};
 use crate::users::User;
+use crate::webhooks::Made;
 
 /// Requests shown when no limit is asked for.
 const REQUESTS_DEFAULT: usize = 100;
@@ -70,7 +72,7 @@ struct Advance {
 /// One rule, or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Rules {
+enum Given {
     Many(Vec<Value>),
     Named { rules: Vec<Value> },
     One(Value),
@@ -86,16 +88,13 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
             Ok(()) => json_answer(200, &json!({"success": true})),
             Err(error) => refusal(500, &error.to_string()),
         },
-        ("POST", "/script") => set_rules(world, body),
-        ("GET", "/script") => json_answer(200, &json!({"rules": world.script.rules()})),
+        ("POST", "/script") => set_rules(&world.script, body),
+        ("GET", "/script") => json_answer(200, &json!({"rules": world.script.all()})),
         ("DELETE", "/script") => {
             world.script.clear();
             json_answer(200, &json!({"success": true}))
         }
-        ("DELETE", path) if path.starts_with("/script/") => {
-            let removed = path.strip_prefix("/script/").and_then(|id| id.parse().ok()).is_some_and(|id| world.script.remove(id));
-            if removed { json_answer(200, &json!({"success": true})) } else { refusal(404, "no rule of this id is set") }
-        }
+        ("DELETE", path) if path.starts_with("/script/") => remove_rule(&world.script, &path["/script/".len()..]),
         ("GET", "/behaviours") => json_answer(200, &behaviours()),
         ("POST", "/reply") => happened(read::<Value>(body).and_then(Reply::from_json).and_then(|reply| inbound::reply(world, reply))),
         ("POST", "/tap") => happened(read(body).and_then(|tap: Tap| tap::tap(world, &tap))),
@@ -105,20 +104,17 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("POST", "/event") => happened(read(body).map(|event: RawEvent| playing::raw(world, event))),
         ("POST", "/users") => define_users(world, body),
         ("GET", "/users") => json_answer(200, &json!({"users": world.users.all()})),
-        ("POST", "/numbers") => done(read(body).and_then(|number: Number| world.numbers.define(number))),
-        ("POST", "/plan") => set_plans(world, body),
-        ("GET", "/plan") => json_answer(200, &json!({"rules": world.plans.rules()})),
+        ("POST", "/numbers") => done(read(body).and_then(|number| define_number(world, number))),
+        ("POST", "/plan") => set_rules(&world.plans, body),
+        ("GET", "/plan") => json_answer(200, &json!({"rules": world.plans.all()})),
         ("DELETE", "/plan") => {
             world.plans.clear();
             json_answer(200, &json!({"success": true}))
         }
-        ("DELETE", path) if path.starts_with("/plan/") => {
-            let removed = path.strip_prefix("/plan/").and_then(|id| id.parse().ok()).is_some_and(|id| world.plans.remove(id));
-            if removed { json_answer(200, &json!({"success": true})) } else { refusal(404, "no rule of this id is set") }
-        }
+        ("DELETE", path) if path.starts_with("/plan/") => remove_rule(&world.plans, &path["/plan/".len()..]),
         ("GET", "/plans") => json_answer(200, &json!(plan::all_named())),
         ("POST", "/webhooks") => match read(body) {
-            Ok(subscription) => match playing::subscribe(world, subscription).await {
+            Ok(subscription) => match playing::subscribe(world, subscription, Made::OverHttp).await {
                 Ok(report) => json_answer(201, &json!(report)),
                 Err(problem) => refusal(400, &problem),
             },
@@ -128,10 +124,15 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
             let (waiting, refused) = world.webhooks.schedule.counts();
             json_answer(200, &json!({"webhooks": world.webhooks.reports(), "scheduled": waiting, "unscheduled": refused}))
         }
-        ("DELETE", "/webhooks") => json_answer(200, &json!({"removed": world.webhooks.remove(|_, _| true)})),
+        ("DELETE", "/webhooks") => {
+            let removed = world.webhooks.remove(|_, _| true);
+            world.remember_subscriptions();
+            json_answer(200, &json!({"removed": removed}))
+        }
         ("DELETE", path) if path.starts_with("/webhooks/") => {
             let id: Option<u64> = path.strip_prefix("/webhooks/").and_then(|id| id.parse().ok());
             let removed = world.webhooks.remove(|known, _| Some(known) == id);
+            world.remember_subscriptions();
             if removed > 0 { json_answer(200, &json!({"success": true})) } else { refusal(404, "no subscription of this id") }
         }
         ("GET", "/clock") => json_answer(200, &json!(playing::clock_report(world))),
@@ -181,41 +182,43 @@ fn requests(world: &World, query: &str) -> Answer {
     }
 }
 
-fn set_rules(world: &World, body: &[u8]) -> Answer {
-    let rules = match serde_json::from_slice::<Rules>(body) {
-        Ok(Rules::Many(rules) | Rules::Named { rules }) => rules,
-        Ok(Rules::One(rule)) => vec![rule],
+/// Sets rules of a kind: one, an array of them, or `{"rules": […]}`.
+fn set_rules<R: Ruling + DeserializeOwned>(rules: &rules::Rules<R>, body: &[u8]) -> Answer
+where
+    R::Problem: std::fmt::Display,
+{
+    let given = match serde_json::from_slice::<Given>(body) {
+        Ok(Given::Many(given) | Given::Named { rules: given }) => given,
+        Ok(Given::One(rule)) => vec![rule],
         Err(error) => return refusal(400, &format!("the body must be JSON: {error}")),
     };
-    let parsed: Result<Vec<Rule>, String> = rules
-        .into_iter()
-        .enumerate()
-        .map(|(n, rule)| serde_json::from_value(rule).map_err(|error| format!("rules[{n}]: {error}")))
-        .collect();
-    match parsed {
-        Ok(rules) => match world.script.add(rules) {
-            Ok(ids) => json_answer(201, &json!({"ids": ids})),
-            Err(error) => refusal(400, &error.to_string()),
-        },
-        Err(error) => refusal(400, &error),
-    }
-}
-
-fn set_plans(world: &World, body: &[u8]) -> Answer {
-    let rules = match serde_json::from_slice::<Rules>(body) {
-        Ok(Rules::Many(rules) | Rules::Named { rules }) => rules,
-        Ok(Rules::One(rule)) => vec![rule],
-        Err(error) => return refusal(400, &format!("the body must be JSON: {error}")),
-    };
-    let parsed: Result<Vec<StatusRule>, String> = rules
+    let parsed: Result<Vec<R>, String> = given
         .into_iter()
         .enumerate()
         .map(|(n, rule)| serde_path_to_error::deserialize(rule).map_err(|error| format!("rules[{n}].{error}")))
         .collect();
-    match parsed.and_then(|rules| world.plans.add(rules)) {
+    match parsed.and_then(|parsed| rules.add(parsed).map_err(|problem| problem.to_string())) {
         Ok(ids) => json_answer(201, &json!({"ids": ids})),
         Err(problem) => refusal(400, &problem),
     }
+}
+
+/// Takes back the rule whose id ends the path.
+fn remove_rule<R: Ruling>(rules: &rules::Rules<R>, id: &str) -> Answer {
+    let removed = id.parse().is_ok_and(|id| rules.remove(id));
+    if removed { json_answer(200, &json!({"success": true})) } else { refusal(404, "no rule of this id is set") }
+}
+
+fn define_number(world: &World, number: Number) -> Result<(), String> {
+    world.numbers.define(number.clone())?;
+    world.remember(|| Line::Number(number));
+    Ok(())
+}
+
+fn define_user(world: &World, user: User) -> Result<(), String> {
+    world.users.define(user.clone())?;
+    world.remember(|| Line::User(user));
+    Ok(())
 }
 
 fn define_users(world: &World, body: &[u8]) -> Answer {
@@ -226,7 +229,7 @@ fn define_users(world: &World, body: &[u8]) -> Answer {
         Ok(user) => serde_path_to_error::deserialize(user).map(|user| vec![user]).map_err(|error| error.to_string()),
         Err(problem) => Err(problem),
     };
-    match users.and_then(|users| users.into_iter().try_for_each(|user| world.users.define(user).map(|_| ()))) {
+    match users.and_then(|users| users.into_iter().try_for_each(|user| define_user(world, user))) {
         Ok(()) => json_answer(201, &json!({"success": true})),
         Err(problem) => refusal(400, &problem),
     }

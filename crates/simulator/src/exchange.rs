@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use crate::allowance::Allowance;
 use crate::chance::Chance;
 use crate::clock::{self, SimulatedClock};
 use crate::config::Config;
@@ -22,7 +24,9 @@ use crate::graph::limits::Limits;
 use crate::graph::request::{Body, GraphRequest, split_path};
 use crate::graph::subscriptions;
 use crate::graph::templates::Templates;
+use crate::graph::uploads::{self, Uploads};
 use crate::media::{DOWNLOAD_PATH, Media};
+use crate::memory::{Line, Memory};
 use crate::numbers::Numbers;
 use crate::phones::{Events, Phones};
 use crate::plan::{Plans, Timing};
@@ -31,7 +35,7 @@ use crate::script::{Facts, Script, Strike};
 use crate::sent::SentMessages;
 use crate::server::StartError;
 use crate::users::Users;
-use crate::webhooks::{BATCH_MAX, Posting, Webhooks};
+use crate::webhooks::{BATCH_MAX, Made, Posting, Webhooks};
 
 /// How long an answer waits at most for a status that is to overtake it.
 const OVERTAKING_MAX: Duration = Duration::from_secs(10);
@@ -107,6 +111,9 @@ pub(crate) struct World {
     pub(crate) numbers: Numbers,
     pub(crate) sent: SentMessages,
     pub(crate) media: Media,
+    pub(crate) uploads: Uploads,
+    pub(crate) allowance: Allowance,
+    memory: Memory,
     /// The app's secret, where it was said apart from a subscription.
     pub(crate) app_secret: Option<String>,
     pub(crate) omit_callback_data_on_failed: bool,
@@ -120,10 +127,15 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The world as an earlier process left it, where the record is in a file. Must be made within
+    /// a tokio runtime.
     pub(crate) fn new(config: &Config, base_url: String) -> Result<World, StartError> {
         let record = Recorder::open(&config.record).map_err(StartError::Record)?;
+        let (memory, past) = Memory::open(&config.record).map_err(StartError::Record)?;
         let issued = record.count() as u64;
         let users = Users::default();
+        let refused = |problem: String| StartError::Config(format!("what is remembered cannot be: {problem}"));
+        past.users.into_iter().try_for_each(|user| users.define(user).map(|_| ())).map_err(refused)?;
         for (n, user) in config.users.iter().enumerate() {
             users.define(user.clone()).map_err(|problem| StartError::Config(format!("users[{n}].{problem}")))?;
         }
@@ -133,23 +145,45 @@ impl World {
         let posting = Posting { batch_max: config.batch_max.clamp(1, BATCH_MAX), timeout: config.webhook_timeout };
         let chance = Chance::new(config.seed, issued).map_err(StartError::Entropy)?;
         let media = Media::new(&chance.key("media"));
+        let webhooks = Arc::new(Webhooks::new(Arc::clone(&clock), posting));
+        for (n, pem) in config.webhook_roots_pem.iter().enumerate() {
+            webhooks.trust.add(pem).map_err(|problem| StartError::Config(format!("webhook_roots_pem[{n}]: {problem}")))?;
+        }
+        for known in past.subscriptions {
+            let subscribed = webhooks.add(known.subscription, Made::OverHttp).map_err(refused)?;
+            if known.verified {
+                subscribed.is_verified();
+            } else {
+                webhooks.shake_hands_eventually(subscribed, chance.digits());
+            }
+        }
+        let numbers = Numbers::new(&config.waba_id, &config.numbers);
+        past.numbers.into_iter().try_for_each(|number| numbers.define(number)).map_err(refused)?;
+        let phones = Phones::new(config.unscripted_window);
+        past.wrote.into_iter().for_each(|((number, user), at)| phones.wrote(&number, &user, at));
+        past.marketing.into_iter().for_each(|((number, user), wants)| phones.wants_marketing(&number, &user, wants));
+        let sent = SentMessages::default();
+        past.sent.into_iter().for_each(|message| sent.keep(Arc::new(message)));
         Ok(World {
             chance,
             record,
             script: Script::default(),
             door: Door::new(config.tokens.clone(), config.app_secret.as_deref(), config.sandbox_secret.clone()),
             templates: Templates::new(config.seed_templates.clone()),
-            phones: Phones::new(config.unscripted_window),
+            phones,
             limits: config.rate_limits.then(Limits::default),
             events: config.events.clone(),
-            webhooks: Arc::new(Webhooks::new(Arc::clone(&clock), posting)),
+            webhooks,
             clock,
             plans,
             timing: config.timing,
             users,
-            numbers: Numbers::new(&config.waba_id, &config.numbers),
-            sent: SentMessages::default(),
+            numbers,
+            sent,
             media,
+            uploads: Uploads::default(),
+            allowance: Allowance::new(config.free_service_messages),
+            memory,
             app_secret: config.app_secret.clone(),
             omit_callback_data_on_failed: config.omit_callback_data_on_failed,
             base_url,
@@ -159,9 +193,26 @@ impl World {
         })
     }
 
+    /// Remembers something beyond a restart. What cannot be written is only forgotten then: the
+    /// record is on the same disk, and refuses what it cannot keep.
+    pub(crate) fn remember(&self, line: impl FnOnce() -> Line) {
+        let _ = self.memory.keep(line);
+    }
+
+    /// Remembers who is subscribed now.
+    pub(crate) fn remember_subscriptions(&self) {
+        self.remember(|| Line::Subscriptions(self.webhooks.remembered()));
+    }
+
+    /// A user wrote to a number, which opens the window.
+    pub(crate) fn wrote(&self, number: &str, user: &str, at: Timestamp) {
+        self.phones.wrote(number, user, at);
+        self.remember(|| Line::Wrote { number: number.to_owned(), user: user.to_owned(), at });
+    }
+
     /// What strikes a connection at [`Stage::Accept`] or [`Stage::FirstByte`].
     pub(crate) fn strike_connection(&self, stage: Stage) -> Option<Behaviour> {
-        self.script.strike(stage, &Facts::default(), &self.chance).map(|strike| strike.behaviour)
+        self.script.strike_at(stage, &Facts::default(), &self.chance).map(|strike| strike.behaviour)
     }
 
     /// What strikes a request whose head was read. Control calls are spared.
@@ -169,7 +220,7 @@ impl World {
         if head.is_control() {
             return None;
         }
-        self.script.strike(Stage::Head, &head.facts(), &self.chance).map(|strike| strike.behaviour)
+        self.script.strike_at(Stage::Head, &head.facts(), &self.chance).map(|strike| strike.behaviour)
     }
 
     /// Records a whole request and decides its answer. When this returns, the
@@ -179,9 +230,14 @@ impl World {
             return Planned { answer: control::answer(self, head, body).await, behaviour: Behaviour::Answer };
         }
         let at = clock::rfc3339(clock::now());
-        let parsed = Body::parse(head.header("content-type").unwrap_or_default(), body);
+        let parsed = if uploads::takes_a_file(&head.path) {
+            Body::of_file(body)
+        } else {
+            Body::parse(head.header("content-type").unwrap_or_default(), body)
+        };
         // Of a file the record keeps its measures.
-        let summary = parsed.form.as_ref().map(|parts| form::summary(parts).to_string());
+        let file = parsed.file.as_ref().filter(|file| !file.is_empty()).map(|file| form::measures(file));
+        let summary = parsed.form.as_ref().map(|parts| form::summary(parts)).or(file).map(|summary| summary.to_string());
         let recorded = summary.as_ref().map_or(body, String::as_bytes);
         let line = record::line(&at, &head.method, &head.path, &head.query, &head.headers, recorded);
         if self.record.append(line).await.is_err() {
@@ -235,7 +291,7 @@ impl World {
         let text = |name: &str| members.and_then(|members| members.get(name)?.as_str());
         let to = text("to").or_else(|| text("recipient"));
         let facts = Facts { to, kind: text("type"), body: bytes, ..head.facts() };
-        if let Some(strike) = self.script.strike(Stage::Body, &facts, &self.chance) {
+        if let Some(strike) = self.script.strike_at(Stage::Body, &facts, &self.chance) {
             return strike;
         }
         let magic = match to {

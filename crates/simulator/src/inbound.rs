@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::exchange::World;
 use crate::media::{FILE_MAX, Origin};
+use crate::memory::Line;
 use crate::numbers;
 use crate::plan::Signature;
 use crate::samples;
@@ -50,7 +51,8 @@ const UNSUPPORTED: u32 = 131_051;
 pub struct Reply {
     /// Who writes: a number, a business-scoped id, or a declared username.
     pub from: String,
-    /// To which number; left out, to the one that wrote to the user last.
+    /// To which number; left out, to the one that wrote to the user last, else the only one declared,
+    /// else the one that wrote to anybody last.
     pub phone_number_id: Option<String>,
     /// `text`, `image`, …
     pub kind: String,
@@ -259,7 +261,7 @@ pub(crate) fn deliver(world: &World, written: &Written<'_>, payload: Option<Valu
     }
     // What is no message of the user's opens nothing.
     if !matches!(kind, "system" | "edit" | "revoke" | "request_welcome") {
-        world.phones.wrote(number, person.key(), at);
+        world.wrote(number, person.key(), at);
     }
     let contact = (kind != "system").then(|| person.contact(person.visible_phone()));
     let event = Event {
@@ -284,12 +286,15 @@ pub(crate) fn person(world: &World, address: &str, member: &str) -> Result<Perso
         .ok_or_else(|| format!("{member}: {address:?} is no phone number, no business-scoped id, and no username that was declared"))
 }
 
-/// The number to which a user writes when none is said.
+/// The number to which a user writes when none is said: who never heard from anybody writes to the one
+/// that was declared, and not to the sandbox number that happened to send last.
 pub(crate) fn number_for(world: &World, person: &Person) -> Result<String, String> {
     let is_theirs = |user: &str| user == person.user_id || person.phone.as_deref() == Some(user);
-    let last = world.sent.newest(|message| is_theirs(&message.user)).or_else(|| world.sent.newest(|_| true));
-    last.map(|message| message.phone_number_id.clone())
+    let number = |message: std::sync::Arc<crate::sent::SentMessage>| message.phone_number_id.clone();
+    let theirs = world.sent.newest(|message| is_theirs(&message.user)).map(number);
+    theirs
         .or_else(|| world.numbers.only_one())
+        .or_else(|| world.sent.newest(|_| true).map(number))
         .ok_or_else(|| "phone_number_id: is required, since no number has written to anybody yet".to_owned())
 }
 
@@ -453,6 +458,7 @@ pub(crate) fn prefer(world: &World, preference: &Preference) -> Result<Happened,
         None => number_for(world, &person)?,
     };
     world.phones.wants_marketing(&number, person.key(), wants);
+    world.remember(|| Line::Marketing { number: number.clone(), user: person.key().to_owned(), wants });
     let at = world.clock.now();
     let detail = if wants { "User requested to resume marketing messages" } else { "User requested to stop marketing messages" };
     let mut shown = json!({

@@ -69,7 +69,8 @@
 //! is made by [`Config::subscriptions`], [`Simulator::subscribe`], `POST
 //! /_sim/webhooks`, the flags `--webhook-url`, `--app-secret` and
 //! `--verify-token`, or Graph's own `POST /{app}/subscriptions` (with the app
-//! access token `APP-ID|APP-SECRET`) and `POST /{waba}/subscribed_apps`. Meta's
+//! access token `APP-ID|APP-SECRET`), `POST /{waba}/subscribed_apps` and `POST
+//! /{number}` with `webhook_configuration`. Meta's
 //! handshake is made each time; Graph's calls are refused when it fails (2200),
 //! the others keep the subscription and report it.
 //!
@@ -140,13 +141,27 @@
 //! the same token, for five simulated minutes. What users send is there as well.
 //! All is kept in memory, the newest 512 MiB.
 //!
+//! Resumable uploads (`POST /{app}/uploads`, then `/upload:…`) give the handles for
+//! the examples of template headers; of their bytes nothing is kept.
+//!
+//! # What outlives a restart
+//!
+//! With `--data` ([`Record::File`]) the record of requests, and beside it
+//! (`simulator.memory.jsonl`) the newest 50,000 messages, so that they can be tapped
+//! and reported on; when users wrote and who wants no marketing; users, numbers and
+//! subscriptions that were declared over HTTP. Statuses that were still to come are
+//! lost, and so are rules, templates and files; what the configuration and library
+//! calls say is said anew by the program.
+//!
 //! # What it is not
 //!
 //! It does not fetch linked media and knows no groups, calls or payments. Where
 //! Meta's documents leave a question open it takes the laxer reading: documents of
-//! unlisted types pass, and the thousand free service messages of a month are
-//! priced like all others. Only the newest 50,000 messages can be tapped.
+//! unlisted types pass, and how webhooks show the thousand free service messages of
+//! a month is not documented, so that they are priced like all others unless
+//! [`Config::free_service_messages`] says how many are free.
 
+mod allowance;
 mod chance;
 mod clock;
 pub mod command;
@@ -157,11 +172,13 @@ pub mod faults;
 mod graph;
 mod inbound;
 mod media;
+mod memory;
 mod numbers;
 pub mod phones;
 pub mod plan;
 mod playing;
 mod record;
+mod rules;
 mod samples;
 mod script;
 mod sent;
@@ -183,6 +200,7 @@ pub use numbers::{DEFAULT_WABA, Number};
 pub use plan::{PlannedStatus, Pricing, Signature, StatusMatch, StatusRule, Timing};
 pub use playing::{ClockReport, RawEvent, StatusNow, TemplateChange, Unplayable};
 pub use record::{RecordError, RecordedRequest};
+pub use rules::Set;
 pub use script::{Match, Rule, SetRule};
 pub use server::{Simulator, StartError, TlsError};
 pub use tap::Tap;

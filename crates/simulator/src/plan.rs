@@ -38,28 +38,20 @@
 //! | `category_changes` (23) | `sent` says one category, `delivered` another |
 //! | `fail_CCCCCC` | `failed` with Meta's code CCCCCC, and nothing else |
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+mod named;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::chance::Chance;
 use crate::faults::magic;
-
-/// Rules that may be set at once: each message asks all of them.
-const RULES_MAX: usize = 10_000;
+use crate::rules::{Often, Rules, Ruling, Set};
+pub(crate) use named::name_of;
+pub use named::{NamedPlan, all_named};
+use named::{fail_code, named, number_of};
 
 /// Statuses that one plan may make of one message.
 const STATUSES_MAX: usize = 1_000;
-
-/// How much later the plan `late` is.
-const LATE_MS: u64 = 60_000;
-
-/// How much later the plan `very_late` is: after the customer service window.
-const VERY_LATE_MS: u64 = 26 * 3_600_000;
-
-/// The code with which `delivered_then_failed` ends.
-const UNDELIVERABLE: u32 = 131_026;
 
 /// A number of milliseconds between `min` and `max`, both in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,8 +242,15 @@ impl StatusRule {
         self.matching.to = Some(user.to_owned());
         self
     }
+}
 
-    /// Whether the rule can be carried out; the sentence names the member.
+impl Ruling for StatusRule {
+    type Problem = String;
+
+    fn often(&self) -> Often {
+        Often { nth: self.nth, times: self.times, probability: self.probability }
+    }
+
     fn check(&self) -> Result<(), String> {
         match (&self.plan, &self.statuses) {
             (Some(name), None) => {
@@ -269,12 +268,6 @@ impl StatusRule {
                 }
             }
             _ => return Err("either `plan` or `statuses` must be given".to_owned()),
-        }
-        if self.probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
-            return Err("probability: must be 0 to 1".to_owned());
-        }
-        if self.nth == Some(0) {
-            return Err("nth: counts from 1".to_owned());
         }
         if self.repeat as usize > STATUSES_MAX / 10 {
             return Err(format!("repeat: at most {}", STATUSES_MAX / 10));
@@ -325,71 +318,16 @@ impl StatusMatch {
     }
 }
 
-/// A rule as it is set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SetStatusRule {
-    /// Its number, for taking it back.
-    pub id: u64,
-    /// The rule.
-    #[serde(flatten)]
-    pub rule: StatusRule,
-    /// Messages that matched.
-    pub matched: u64,
-    /// Messages whose statuses it made.
-    pub struck: u64,
-}
+/// A rule as it is set, with the messages that matched it and those whose statuses it made.
+pub type SetStatusRule = Set<StatusRule>;
 
 /// The rules that are set.
-#[derive(Default)]
-pub(crate) struct Plans {
-    inner: Mutex<Rules>,
-}
+pub(crate) type Plans = Rules<StatusRule>;
 
-#[derive(Default)]
-struct Rules {
-    next_id: u64,
-    set: Vec<SetStatusRule>,
-}
-
-impl Plans {
-    /// Sets rules behind those that are set; all of them, or none.
-    pub(crate) fn add(&self, rules: Vec<StatusRule>) -> Result<Vec<u64>, String> {
-        for rule in &rules {
-            rule.check()?;
-        }
-        let mut inner = self.lock();
-        if inner.set.len() + rules.len() > RULES_MAX {
-            return Err(format!("at most {RULES_MAX} rules can be set at once"));
-        }
-        let mut ids = Vec::with_capacity(rules.len());
-        for rule in rules {
-            inner.next_id += 1;
-            let id = inner.next_id;
-            ids.push(id);
-            inner.set.push(SetStatusRule { id, rule, matched: 0, struck: 0 });
-        }
-        Ok(ids)
-    }
-
-    pub(crate) fn rules(&self) -> Vec<SetStatusRule> {
-        self.lock().set.clone()
-    }
-
-    pub(crate) fn clear(&self) {
-        self.lock().set.clear();
-    }
-
-    /// Takes one rule back; whether it was set.
-    pub(crate) fn remove(&self, id: u64) -> bool {
-        let mut inner = self.lock();
-        let before = inner.set.len();
-        inner.set.retain(|set| set.id != id);
-        inner.set.len() < before
-    }
-
+impl Rules<StatusRule> {
     /// The statuses of a message, each once for every time that it comes.
     pub(crate) fn of(&self, facts: &PlanFacts<'_>, timing: &Timing, chance: &Chance) -> Vec<PlannedStatus> {
-        let rule = self.strike(facts, chance);
+        let rule = self.strike(|rule| rule.matching.agrees(facts), chance);
         match (rule, magic_plan(facts)) {
             (Some(rule), _) => {
                 let statuses = match (rule.statuses, rule.plan) {
@@ -408,28 +346,6 @@ impl Plans {
             }
             (None, None) => usual(facts, timing, chance),
         }
-    }
-
-    fn strike(&self, facts: &PlanFacts<'_>, chance: &Chance) -> Option<StatusRule> {
-        let mut inner = self.lock();
-        inner.set.iter_mut().find_map(|set| {
-            let rule = &set.rule;
-            if rule.times.is_some_and(|times| set.struck >= times) || !rule.matching.agrees(facts) {
-                return None;
-            }
-            set.matched += 1;
-            if rule.nth.is_some_and(|nth| nth != set.matched)
-                || rule.probability.is_some_and(|probability| chance.fraction() >= probability)
-            {
-                return None;
-            }
-            set.struck += 1;
-            Some(rule.clone())
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Rules> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -459,141 +375,6 @@ fn usual(facts: &PlanFacts<'_>, timing: &Timing, chance: &Chance) -> Vec<Planned
         }
     }
     statuses
-}
-
-/// The plans of the list: name, number in a magic recipient, what comes.
-const NAMED: &[(&str, u8, &str)] = &[
-    ("none", 1, "no status ever"),
-    ("only_sent", 2, "sent alone"),
-    ("skip_delivered", 3, "sent, then read; read bears the pricing"),
-    ("skip_sent", 4, "delivered, then read"),
-    ("reversed", 5, "read, then delivered, then sent"),
-    ("twice", 6, "every status twice"),
-    ("five_times", 7, "every status five times"),
-    ("before_answer", 8, "sent and delivered before the send is answered"),
-    ("no_pricing", 9, "no status bears a pricing object"),
-    ("free", 10, "pricing says free_customer_service, not billable"),
-    ("other_category", 11, "pricing names the category marketing (utility, where it is marketing)"),
-    ("wrong_signature", 12, "every status once, with a signature that is wrong; never repeated"),
-    ("wrong_signature_first", 13, "the first attempt of each is signed wrong, the next right"),
-    ("no_signature", 14, "every status once, unsigned; never repeated"),
-    ("wrong_token", 15, "biz_opaque_callback_data comes back as something else"),
-    ("no_token", 16, "biz_opaque_callback_data does not come back"),
-    ("never_read", 17, "sent, then delivered; the user never looks"),
-    ("delivered_then_failed", 18, "sent, delivered, and then failed with 131026"),
-    ("late", 19, "the usual statuses, a minute later"),
-    ("very_late", 20, "sent as usual, and the rest 26 hours later"),
-    ("at_once", 21, "all statuses the moment the message is taken"),
-    ("unknown_status", 22, "sent, a status that no document names, then the rest"),
-    ("category_changes", 23, "sent says one category, delivered another"),
-];
-
-/// A plan from the list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NamedPlan {
-    /// What a rule calls it.
-    pub name: &'static str,
-    /// The two digits at the end of [`NamedPlan::recipient`].
-    pub number: u8,
-    /// What comes, in one line.
-    pub summary: &'static str,
-    /// The recipient whose messages have it.
-    pub recipient: String,
-}
-
-/// All plans of the list.
-pub fn all_named() -> Vec<NamedPlan> {
-    let plan = |&(name, number, summary): &(&'static str, u8, &'static str)| NamedPlan {
-        name,
-        number,
-        summary,
-        recipient: magic::recipient_for_plan(number),
-    };
-    NAMED.iter().map(plan).collect()
-}
-
-/// The plan of this number.
-pub(crate) fn name_of(number: u8) -> Option<&'static str> {
-    NAMED.iter().find(|(_, known, _)| *known == number).map(|(name, _, _)| *name)
-}
-
-fn number_of(name: &str) -> Option<u8> {
-    NAMED.iter().find(|(known, _, _)| *known == name).map(|(_, number, _)| *number)
-}
-
-/// `fail_131026` → 131026.
-fn fail_code(name: &str) -> Option<u32> {
-    name.strip_prefix("fail_")?.parse().ok().filter(|code| *code <= 999_999)
-}
-
-fn named(name: &str, facts: &PlanFacts<'_>, timing: &Timing, chance: &Chance) -> Vec<PlannedStatus> {
-    if let Some(code) = fail_code(name) {
-        return vec![PlannedStatus::failed(code, timing.sent.draw(chance))];
-    }
-    let mut statuses = usual(facts, timing, chance);
-    let all = |statuses: &mut Vec<PlannedStatus>, change: &dyn Fn(&mut PlannedStatus)| statuses.iter_mut().for_each(change);
-    let other = if facts.category == "marketing" { "utility" } else { "marketing" };
-    let regular = |category: &str| json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": category});
-    match name {
-        "none" => statuses.clear(),
-        "only_sent" => statuses.truncate(1),
-        "skip_delivered" => statuses.retain(|status| status.status != "delivered"),
-        "skip_sent" => statuses.retain(|status| status.status != "sent"),
-        "reversed" => {
-            let times: Vec<u64> = statuses.iter().map(|status| status.after_ms).collect();
-            statuses.reverse();
-            for (status, time) in statuses.iter_mut().zip(times) {
-                status.after_ms = time;
-            }
-        }
-        "twice" => all(&mut statuses, &|status| status.times = 2),
-        "five_times" => all(&mut statuses, &|status| status.times = 5),
-        "before_answer" => statuses.iter_mut().take(2).for_each(|status| status.before_answer = true),
-        "no_pricing" => all(&mut statuses, &|status| status.pricing = Pricing::Absent),
-        "free" => {
-            let free = json!({"billable": false, "pricing_model": "PMP", "type": "free_customer_service", "category": facts.category});
-            priced(&mut statuses, &free);
-        }
-        "other_category" => priced(&mut statuses, &regular(other)),
-        "wrong_signature" => all(&mut statuses, &|status| status.signature = Signature::Wrong),
-        "wrong_signature_first" => all(&mut statuses, &|status| status.signature = Signature::WrongFirst),
-        "no_signature" => all(&mut statuses, &|status| status.signature = Signature::Missing),
-        "wrong_token" => all(&mut statuses, &|status| {
-            status.with.insert("biz_opaque_callback_data".to_owned(), "not-what-you-gave".into());
-        }),
-        "no_token" => all(&mut statuses, &|status| {
-            status.with.insert("biz_opaque_callback_data".to_owned(), Value::Null);
-        }),
-        "never_read" => statuses.retain(|status| matches!(status.status.as_str(), "sent" | "delivered" | "failed")),
-        "delivered_then_failed" => {
-            let last = statuses.last().map_or(0, |status| status.after_ms);
-            statuses.retain(|status| matches!(status.status.as_str(), "sent" | "delivered"));
-            statuses.push(PlannedStatus::failed(UNDELIVERABLE, last));
-        }
-        "late" => all(&mut statuses, &|status| status.after_ms += LATE_MS),
-        "very_late" => statuses.iter_mut().skip(1).for_each(|status| status.after_ms += VERY_LATE_MS),
-        "at_once" => all(&mut statuses, &|status| status.after_ms = 0),
-        "unknown_status" => {
-            statuses.insert(1, PlannedStatus { pricing: Pricing::Absent, ..PlannedStatus::new("pondered", statuses[0].after_ms) })
-        }
-        "category_changes" => {
-            for status in &mut statuses {
-                if status.status == "delivered" {
-                    status.pricing = Pricing::These(regular(other));
-                }
-            }
-        }
-        // Names are checked when a rule is set.
-        _ => {}
-    }
-    statuses
-}
-
-/// This price on `sent` and `delivered`, the statuses that bear one.
-fn priced(statuses: &mut [PlannedStatus], pricing: &Value) {
-    for status in statuses.iter_mut().filter(|status| matches!(status.status.as_str(), "sent" | "delivered")) {
-        status.pricing = Pricing::These(pricing.clone());
-    }
 }
 
 fn once() -> u32 {

@@ -19,7 +19,7 @@ use crate::statuses;
 use crate::tap::{self, Tap};
 use crate::users::User;
 use crate::webhooks::event::{Content, Event};
-use crate::webhooks::{Handshake, Subscription, SubscriptionReport};
+use crate::webhooks::{Handshake, Made, Subscription, SubscriptionReport};
 
 /// How long (in real time) [`settle`] waits at most.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
@@ -126,12 +126,23 @@ impl Simulator {
     /// # Errors
     /// When the URL cannot be called at all, or something is missing.
     pub async fn subscribe(&self, subscription: Subscription) -> Result<SubscriptionReport, Unplayable> {
-        subscribe(&self.world, subscription).await.map_err(Unplayable)
+        subscribe(&self.world, subscription, Made::ByProgram).await.map_err(Unplayable)
     }
 
     /// Takes subscriptions to this URL back; how many there were.
     pub fn unsubscribe(&self, url: &str) -> usize {
-        self.world.webhooks.remove(|_, subscription| subscription.url == url)
+        let removed = self.world.webhooks.remove(|_, subscription| subscription.url == url);
+        self.world.remember_subscriptions();
+        removed
+    }
+
+    /// Trusts these certificates (PEM) too when a callback is called over https, in
+    /// subscriptions that are made from now on.
+    ///
+    /// # Errors
+    /// When there is no certificate in it.
+    pub fn trust(&self, roots_pem: &[u8]) -> Result<(), Unplayable> {
+        self.world.webhooks.trust.add(roots_pem).map_err(|problem| Unplayable(format!("roots_pem: {problem}")))
     }
 
     /// All subscriptions, what they are owed, and what they answered lately.
@@ -154,7 +165,7 @@ impl Simulator {
 
     /// The rules for statuses that are set, with what they struck.
     pub fn plans(&self) -> Vec<SetStatusRule> {
-        self.world.plans.rules()
+        self.world.plans.all()
     }
 
     /// Takes all rules for statuses back.
@@ -227,7 +238,7 @@ impl Simulator {
     /// told.
     pub fn user_wrote(&self, phone_number_id: &str, user: &str) {
         let key = self.world.users.find(user).map_or_else(|| user.to_owned(), |person| person.key().to_owned());
-        self.world.phones.wrote(phone_number_id, &key, self.world.clock.now());
+        self.world.wrote(phone_number_id, &key, self.world.clock.now());
     }
 
     /// The simulated clock.
@@ -257,9 +268,10 @@ impl Simulator {
     }
 }
 
-pub(crate) async fn subscribe(world: &World, subscription: Subscription) -> Result<SubscriptionReport, String> {
-    let subscribed = world.webhooks.add(subscription)?;
+pub(crate) async fn subscribe(world: &World, subscription: Subscription, made: Made) -> Result<SubscriptionReport, String> {
+    let subscribed = world.webhooks.add(subscription, made)?;
     let _: Handshake = subscribed.shake_hands(world.chance.digits()).await;
+    world.remember_subscriptions();
     Ok(subscribed.report())
 }
 

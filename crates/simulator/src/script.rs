@@ -1,18 +1,12 @@
 //! Rules by which a test says what shall happen to which request.
 //!
-//! Rules are asked in the order in which they were added; the first that matches
-//! and is not used up strikes, once per stage of a request. A rule that matches
-//! but is left out by `nth` or `probability` lets later rules answer.
-
-use std::sync::{Mutex, PoisonError};
+//! Which of several strikes is decided in [`crate::rules`], once per stage of a request.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::chance::Chance;
 use crate::faults::{Behaviour, Impossible, Stage};
-
-/// Rules that may be set at once: each request asks all of them.
-const RULES_MAX: usize = 10_000;
+use crate::rules::{Often, Rules, Ruling, Set};
 
 /// Which requests, how often, and what happens to them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,8 +81,15 @@ impl Rule {
     pub fn to(recipient: &str, behaviour: Behaviour) -> Rule {
         Rule { matching: Match { to: Some(recipient.to_owned()), ..Match::default() }, ..Rule::always(behaviour) }
     }
+}
 
-    /// Whether the rule can be carried out.
+impl Ruling for Rule {
+    type Problem = Impossible;
+
+    fn often(&self) -> Often {
+        Often { nth: self.nth, times: self.times, probability: self.probability }
+    }
+
     fn check(&self) -> Result<(), Impossible> {
         self.behaviour.check()?;
         let no = |why: &str| Err(Impossible(why.to_owned()));
@@ -101,12 +102,6 @@ impl Rule {
         }
         if stage < Stage::Body && (self.delay_ms != 0 || self.accept.is_some()) {
             return no("this behaviour strikes before the body is read, so `delay_ms` and `accept` have no meaning");
-        }
-        if self.probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
-            return no("`probability` must be 0 to 1");
-        }
-        if self.nth == Some(0) {
-            return no("`nth` counts from 1");
         }
         Ok(())
     }
@@ -141,19 +136,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// A rule as it is set: with its number and what it has seen.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SetRule {
-    /// Its number, for taking it back.
-    pub id: u64,
-    /// The rule.
-    #[serde(flatten)]
-    pub rule: Rule,
-    /// Requests that matched.
-    pub matched: u64,
-    /// Requests that it struck.
-    pub struck: u64,
-}
+/// A rule as it is set, with the requests that matched it and those that it struck.
+pub type SetRule = Set<Rule>;
 
 /// What a rule that struck asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,74 +148,13 @@ pub(crate) struct Strike {
 }
 
 /// The rules that are set.
-#[derive(Default)]
-pub(crate) struct Script {
-    inner: Mutex<Rules>,
-}
+pub(crate) type Script = Rules<Rule>;
 
-#[derive(Default)]
-struct Rules {
-    next_id: u64,
-    set: Vec<SetRule>,
-}
-
-impl Script {
-    /// Sets rules behind those that are set; all of them, or none.
-    pub(crate) fn add(&self, rules: Vec<Rule>) -> Result<Vec<u64>, Impossible> {
-        for rule in &rules {
-            rule.check()?;
-        }
-        let mut inner = self.lock();
-        if inner.set.len() + rules.len() > RULES_MAX {
-            return Err(Impossible(format!("at most {RULES_MAX} rules can be set at once")));
-        }
-        let mut ids = Vec::with_capacity(rules.len());
-        for rule in rules {
-            inner.next_id += 1;
-            let id = inner.next_id;
-            ids.push(id);
-            inner.set.push(SetRule { id, rule, matched: 0, struck: 0 });
-        }
-        Ok(ids)
-    }
-
-    pub(crate) fn rules(&self) -> Vec<SetRule> {
-        self.lock().set.clone()
-    }
-
-    pub(crate) fn clear(&self) {
-        self.lock().set.clear();
-    }
-
-    /// Takes one rule back; whether it was set.
-    pub(crate) fn remove(&self, id: u64) -> bool {
-        let mut inner = self.lock();
-        let before = inner.set.len();
-        inner.set.retain(|set| set.id != id);
-        inner.set.len() < before
-    }
-
-    /// The first rule for this stage that strikes the request.
-    pub(crate) fn strike(&self, stage: Stage, facts: &Facts<'_>, chance: &Chance) -> Option<Strike> {
-        let mut inner = self.lock();
-        inner.set.iter_mut().filter(|set| set.rule.behaviour.decided_at() == stage).find_map(|set| {
-            let rule = &set.rule;
-            if rule.times.is_some_and(|times| set.struck >= times) || !rule.matching.agrees(facts) {
-                return None;
-            }
-            set.matched += 1;
-            if rule.nth.is_some_and(|nth| nth != set.matched)
-                || rule.probability.is_some_and(|probability| chance.fraction() >= probability)
-            {
-                return None;
-            }
-            set.struck += 1;
-            Some(Strike { behaviour: rule.behaviour.clone(), delay_ms: rule.delay_ms, accept: rule.accept })
-        })
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Rules> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+impl Rules<Rule> {
+    /// What the first rule for this stage asks for that strikes the request.
+    pub(crate) fn strike_at(&self, stage: Stage, facts: &Facts<'_>, chance: &Chance) -> Option<Strike> {
+        let rule = self.strike(|rule| rule.behaviour.decided_at() == stage && rule.matching.agrees(facts), chance)?;
+        Some(Strike { behaviour: rule.behaviour, delay_ms: rule.delay_ms, accept: rule.accept })
     }
 }
 
@@ -277,7 +200,7 @@ mod tests {
         let nth = rule(r#"{"match":{"to":"+2"},"nth":2,"behaviour":"hang"}"#).expect("a rule");
         script.add(vec![nth]).expect("it can be carried out");
         let chance = chance();
-        let struck = |to| script.strike(Stage::Body, &send_to(to), &chance).is_some();
+        let struck = |to| script.strike_at(Stage::Body, &send_to(to), &chance).is_some();
         assert!(!struck("2"));
         assert!(!struck("3"));
         assert!(struck("2"));
@@ -291,10 +214,10 @@ mod tests {
             .add(vec![Rule { times: Some(1), ..Rule::always(Behaviour::Garbage) }, Rule::always(Behaviour::Hang { at: Stage::Body })])
             .expect("they can be carried out");
         let chance = chance();
-        let next = || script.strike(Stage::Body, &send_to("2"), &chance).map(|strike| strike.behaviour);
+        let next = || script.strike_at(Stage::Body, &send_to("2"), &chance).map(|strike| strike.behaviour);
         assert_eq!(next(), Some(Behaviour::Garbage));
         assert_eq!(next(), Some(Behaviour::Hang { at: Stage::Body }));
-        let rules = script.rules();
+        let rules = script.all();
         assert_eq!((rules[0].struck, rules[1].struck), (1, 1));
         assert!(script.remove(rules[1].id));
         assert!(!script.remove(rules[1].id));
@@ -306,7 +229,7 @@ mod tests {
         let script = Script::default();
         script.add(vec![Rule { probability: Some(0.25), ..Rule::always(Behaviour::Garbage) }]).expect("it can be carried out");
         let chance = chance();
-        let struck = (0..2_000).filter(|_| script.strike(Stage::Body, &send_to("2"), &chance).is_some()).count();
+        let struck = (0..2_000).filter(|_| script.strike_at(Stage::Body, &send_to("2"), &chance).is_some()).count();
         assert!((400..600).contains(&struck), "{struck}");
     }
 
@@ -327,6 +250,6 @@ mod tests {
         }
         assert!(rule(r#"{"behaviour":"no_such_thing"}"#).is_err());
         assert!(rule(r#"{"behavior":"hang"}"#).is_err());
-        assert!(script.rules().is_empty());
+        assert!(script.all().is_empty());
     }
 }

@@ -1,21 +1,26 @@
 //! What was sent to users and can still be answered, tapped or reported on.
 //!
 //! Kept only while somebody is told of events, so that a plain witness of sends
-//! pays nothing for it; the newest [`KEPT_MAX`] messages, in memory.
+//! pays nothing for it; the newest [`KEPT_MAX`] messages. Where the record is in a
+//! file they outlive a restart ([`crate::memory`]).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock;
+
 /// Messages that are remembered; older ones can no longer be tapped.
-const KEPT_MAX: usize = 50_000;
+pub(crate) const KEPT_MAX: usize = 50_000;
 
 /// A message that a user has (or will have) on their phone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SentMessage {
     /// Simulated.
+    #[serde(with = "clock::as_text")]
     pub(crate) at: Timestamp,
     pub(crate) phone_number_id: String,
     /// As addressed: digits, or a business-scoped id.
@@ -33,7 +38,11 @@ pub(crate) struct SentMessage {
     pub(crate) category: String,
     pub(crate) window_open: bool,
     /// Until when the user's free entry point is open, where it is.
+    #[serde(with = "clock::as_text::or_none")]
     pub(crate) free_entry_until: Option<Timestamp>,
+    /// Whether it is one of the month's free ones; decided when its price is first named.
+    #[serde(skip)]
+    pub(crate) free: OnceLock<bool>,
 }
 
 /// The newest messages.

@@ -3,7 +3,7 @@
 //! Accepting only plans and schedules; what a status says is put together when it
 //! is due, so that an answer never waits for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::exchange::World;
 use crate::graph::codes;
 use crate::graph::messages::Endpoint;
+use crate::memory::Line;
 use crate::numbers;
 use crate::phones::Accepted;
 use crate::plan::{PlanFacts, PlannedStatus, Pricing};
@@ -93,7 +94,9 @@ pub(crate) fn accepted(
         window_open,
         free_entry_until: world.phones.answered(number, &key, at),
         category,
+        free: OnceLock::new(),
     });
+    world.remember(|| Line::Sent(Box::new(SentMessage::clone(&message))));
     world.sent.keep(Arc::clone(&message));
     let free_form = checked.kind != "template" && direct.is_none();
     let doomed = if free_form && !window_open {
@@ -229,7 +232,7 @@ fn object(world: &World, message: &SentMessage, status: &PlannedStatus, at: Time
                 put("pricing", pricing.clone());
             }
             Pricing::AsMeta if bears_price => {
-                put("pricing", pricing(message));
+                put("pricing", pricing(world, message));
             }
             _ => {}
         }
@@ -253,12 +256,14 @@ fn object(world: &World, message: &SentMessage, status: &PlannedStatus, at: Time
 }
 
 /// What Meta says of a message's price.
-fn pricing(message: &SentMessage) -> Value {
+fn pricing(world: &World, message: &SentMessage) -> Value {
     let (billable, kind, category) = if message.free_entry_until.is_some() {
         (false, "free_entry_point", "referral_conversion")
     } else {
         let may_be_free = matches!(message.category.as_str(), "service" | "utility");
-        let free = may_be_free && message.window_open && message.at.as_second() < NOTHING_IS_FREE_SINCE;
+        let is_charged = message.at.as_second() >= NOTHING_IS_FREE_SINCE;
+        let of_the_month = || *message.free.get_or_init(|| world.allowance.take(&message.phone_number_id, message.at));
+        let free = may_be_free && message.window_open && (!is_charged || message.category == "service" && of_the_month());
         (!free, if free { "free_customer_service" } else { "regular" }, message.category.as_str())
     };
     json!({"billable": billable, "pricing_model": "PMP", "type": kind, "category": category})

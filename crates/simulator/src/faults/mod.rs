@@ -201,6 +201,12 @@ pub enum Protocol {
 #[error("{0}")]
 pub struct Impossible(pub String);
 
+impl From<String> for Impossible {
+    fn from(why: String) -> Impossible {
+        Impossible(why)
+    }
+}
+
 impl Behaviour {
     /// Every behaviour that has a name, in the order of `turnpike simulator --help`.
     pub fn all_named() -> &'static [Named] {

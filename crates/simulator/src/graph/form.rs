@@ -69,16 +69,21 @@ pub(crate) fn summary(parts: &[Part]) -> Value {
     let field = |part: &Part| {
         let value = match &part.filename {
             None => String::from_utf8_lossy(&part.bytes).into_owned().into(),
-            Some(filename) => json!({
-                "filename": filename,
-                "type": part.content_type,
-                "bytes": part.bytes.len(),
-                "sha256": hex::encode(digest::digest(&digest::SHA256, &part.bytes)),
-            }),
+            Some(filename) => {
+                let mut measures = measures(&part.bytes);
+                measures["filename"] = filename.as_str().into();
+                measures["type"] = part.content_type.as_deref().into();
+                measures
+            }
         };
         (part.name.clone(), value)
     };
     Value::Object(parts.iter().map(field).collect())
+}
+
+/// What the record keeps of a file.
+pub(crate) fn measures(file: &[u8]) -> Value {
+    json!({"bytes": file.len(), "sha256": hex::encode(digest::digest(&digest::SHA256, file))})
 }
 
 /// `a=1&b=2` as the members that a JSON body would have.

@@ -6,7 +6,8 @@
 //! | `GET`, `POST`, `DELETE /{version}/{waba}/message_templates`; `GET`, `POST /{version}/{template}` | [`templates`] |
 //! | `GET /{version}/{number}`, `/{version}/{waba}` | [`objects`] |
 //! | `POST /{version}/{number}/media`; `GET`, `DELETE /{version}/{media}` | [`media`] |
-//! | `/{version}/{app}/subscriptions`, `/{version}/{waba}/subscribed_apps` | [`subscriptions`] |
+//! | `POST /{version}/{app}/uploads`; `POST`, `GET /{version}/upload:…` | [`uploads`] |
+//! | `/{version}/{app}/subscriptions`, `/{version}/{waba}/subscribed_apps`; `POST /{version}/{number}` with `webhook_configuration` | [`subscriptions`] |
 //!
 //! Any number of digits is a number or a WABA, but those beginning with `404`,
 //! which do not exist; `sandbox-<id>` is one too, for the sandbox token.
@@ -22,6 +23,7 @@ mod objects;
 pub(crate) mod request;
 pub(crate) mod subscriptions;
 pub(crate) mod templates;
+pub(crate) mod uploads;
 
 use serde_json::Value;
 
@@ -139,6 +141,7 @@ fn route(world: &World, request: &GraphRequest<'_>, taking: Taking) -> Result<Fo
         _ => world.door.check(request, id)?,
     }
     let known = id.starts_with(SANDBOX_PREFIX) && id.len() > SANDBOX_PREFIX.len()
+        || uploads::is_upload(id)
         || id.bytes().all(|byte| byte.is_ascii_digit()) && !id.starts_with(UNKNOWN_PREFIX);
     if !known {
         return Err(unknown_object(method, id));
@@ -153,6 +156,10 @@ fn route(world: &World, request: &GraphRequest<'_>, taking: Taking) -> Result<Fo
         ("POST", Some("message_templates")) => templates::create(world, request, taking),
         ("DELETE", Some("message_templates")) => templates::delete(world, request, taking),
         ("POST", Some("media")) => media::upload(world, request, taking),
+        ("POST", Some("uploads")) => uploads::begin(world, request, taking),
+        ("POST", None) if uploads::is_upload(id) => uploads::go_on(world, request, taking),
+        ("GET", None) if uploads::is_upload(id) => uploads::progress(world, request),
+        ("POST", None) if subscriptions::is_configuration(request) => subscriptions::override_number(world, request, taking),
         ("POST", Some("subscriptions")) => subscriptions::subscribe(world, request, taking),
         ("GET", Some("subscriptions")) => Ok(subscriptions::list(world)),
         ("DELETE", Some("subscriptions")) => Ok(subscriptions::unsubscribe(world, taking)),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Found;
 use super::error::GraphError;
 use super::request::GraphRequest;
+use super::subscriptions;
 use crate::exchange::World;
 
 /// What Meta gives of a number when no fields are named.
@@ -27,8 +28,11 @@ const NUMBER_UNSET: &[&str] = &[
     "new_display_name",
     "search_visibility",
     "username",
-    "webhook_configuration",
+    CONFIGURATION,
 ];
+
+/// Where a number's events go; left out where they go nowhere.
+const CONFIGURATION: &str = "webhook_configuration";
 
 /// The same of a WABA.
 const WABA_UNSET: &[&str] = &[
@@ -46,7 +50,12 @@ const WABA_UNSET: &[&str] = &[
 pub(super) fn read(world: &World, request: &GraphRequest<'_>) -> Result<Found, GraphError> {
     let id = request.object_id;
     let fields: Vec<String> = split_fields(&request.query("fields").unwrap_or_default());
-    let number = number(id);
+    let mut number = number(id);
+    if fields.iter().any(|field| field == CONFIGURATION)
+        && let Some(configured) = subscriptions::configured(world, id)
+    {
+        number.insert(CONFIGURATION.to_owned(), configured);
+    }
     let waba = waba(id);
     let has_all = |object: &Map<String, Value>, unset: &[&str]| {
         fields.iter().all(|field| object.contains_key(field) || unset.contains(&field.as_str()))

@@ -1,5 +1,6 @@
 //! A Graph call taken apart: version, object, edge, parameters.
 
+use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
@@ -28,20 +29,27 @@ pub(crate) struct Body {
     pub(crate) json: Option<Value>,
     /// The parts of a multipart form.
     pub(crate) form: Option<Vec<Part>>,
+    /// The whole body, where it is a file.
+    pub(crate) file: Option<Bytes>,
 }
 
 impl Body {
+    /// A body that is a file and nothing else.
+    pub(crate) fn of_file(bytes: &[u8]) -> Body {
+        Body { file: Some(Bytes::copy_from_slice(bytes)), ..Body::default() }
+    }
+
     /// JSON, whatever the content type says, as at Meta; else a form.
     pub(crate) fn parse(content_type: &str, bytes: &[u8]) -> Body {
         if content_type.starts_with("multipart/") {
-            return Body { json: None, form: form::multipart(content_type, bytes) };
+            return Body { form: form::multipart(content_type, bytes), ..Body::default() };
         }
         let json = serde_json::from_slice(bytes).ok();
         let json = match json {
             None if content_type.starts_with("application/x-www-form-urlencoded") => form::urlencoded(bytes).map(Value::Object),
             json => json,
         };
-        Body { json, form: None }
+        Body { json, ..Body::default() }
     }
 
     /// The body's members; none where it is not a JSON object.

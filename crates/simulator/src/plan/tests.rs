@@ -70,7 +70,7 @@ fn the_nth_message_that_matches_is_struck_and_the_rest_is_usual() {
     assert_eq!(words(&struck), ["delivered", "failed"]);
     assert_eq!((struck[0].after_ms, struck[0].times, &struck[0].pricing), (55, 3, &Pricing::Absent));
     assert_eq!((struck[1].after_ms, struck[1].times, struck[1].code), (5, 6, Some(131_026)));
-    assert_eq!(plans.rules()[0].struck, 1);
+    assert_eq!(plans.all()[0].struck, 1);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::stream::Stream;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, How, LastStream, Stage};
+use crate::graph::uploads;
 use crate::media::FILE_MAX;
 
 /// A head longer than this is refused; Meta's edge refuses earlier.
@@ -23,7 +24,7 @@ const FORM_MAX: usize = 1024 * 1024;
 
 /// How long a body to this path may be: files have a limit of their own.
 pub(super) fn body_max(path: &str) -> usize {
-    if path.ends_with("/media") { FILE_MAX + FORM_MAX } else { BODY_MAX }
+    if path.ends_with("/media") || uploads::takes_a_file(path) { FILE_MAX + FORM_MAX } else { BODY_MAX }
 }
 
 /// Headers of one request.

@@ -25,6 +25,7 @@ use crate::faults::{Behaviour, Impossible, Stage};
 use crate::record::{RecordError, RecordedRequest};
 use crate::script::{Rule, SetRule};
 use crate::statuses;
+use crate::webhooks::Made;
 use stream::Stream;
 use tls::Tls;
 pub use tls::TlsError;
@@ -91,7 +92,7 @@ impl Simulator {
         let world = Arc::new(World::new(&config, base_url(scheme, address))?);
         for (n, subscription) in config.subscriptions.iter().enumerate() {
             let refused = |problem| StartError::Config(format!("subscriptions[{n}].{problem}"));
-            let subscribed = world.webhooks.add(subscription.clone()).map_err(refused)?;
+            let subscribed = world.webhooks.add(subscription.clone(), Made::ByProgram).map_err(refused)?;
             world.webhooks.shake_hands_eventually(subscribed, world.chance.digits());
         }
         world.webhooks.keep(statuses::run(Arc::clone(&world)));
@@ -159,7 +160,7 @@ impl Simulator {
 
     /// The rules that are set, with what they struck.
     pub fn rules(&self) -> Vec<SetRule> {
-        self.world.script.rules()
+        self.world.script.all()
     }
 
     /// Takes all rules back.

@@ -4,7 +4,7 @@
 //! redirects, no proxies, no retries, since each of them would hide from the
 //! receiver's author what really happened.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::trust::Trust;
 use crate::clock;
 
 /// What Meta's requests call themselves.
@@ -49,7 +50,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client for this URL; the sentence says why it cannot be called.
-    pub(crate) fn new(url: &str, timeout: Duration) -> Result<Client, String> {
+    pub(crate) fn new(url: &str, timeout: Duration, trust: &Trust) -> Result<Client, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
         let https = match uri.scheme_str() {
             Some("http") => false,
@@ -66,7 +67,7 @@ impl Client {
             authority: HeaderValue::from_str(authority.as_str()).map_err(|_| format!("{url} names no host"))?,
             target: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
             timeout,
-            tls: https.then(connector).transpose()?,
+            tls: https.then(|| trust.connector()).transpose()?,
             idle: Mutex::new(Vec::new()),
         })
     }
@@ -182,18 +183,6 @@ where
         let _ = connection.await;
     });
     Ok(sender)
-}
-
-/// Meta's trust: the public authorities, no self-signed certificates.
-fn connector() -> Result<TlsConnector, String> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("setting up TLS: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// An error with its causes.

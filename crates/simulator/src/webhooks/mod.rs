@@ -9,6 +9,7 @@ mod deliver;
 pub(crate) mod event;
 pub(crate) mod json;
 mod schedule;
+mod trust;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::clock::{self, SimulatedClock};
+use crate::memory::Remembered;
 use crate::plan::PlannedStatus;
 use crate::sent::SentMessage;
 use client::Client;
@@ -28,6 +30,7 @@ pub use deliver::{Attempt, RETRY_AFTER_SECONDS, RETRY_FOR_DAYS};
 use deliver::{Delivery, Queue};
 use event::Event;
 use schedule::Schedule;
+use trust::Trust;
 
 /// Subscriptions that may exist at once.
 const SUBSCRIPTIONS_MAX: usize = 100;
@@ -45,7 +48,8 @@ const HANDSHAKE_PAUSE: Duration = Duration::from_secs(1);
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// The callback URL, `http://` or `https://` (with a certificate of a public
-    /// authority, as Meta wants it).
+    /// authority, as Meta wants it, or of one that is named by
+    /// [`crate::Config::webhook_roots_pem`]).
     pub url: String,
     /// The app's secret, which signs.
     pub app_secret: String,
@@ -62,6 +66,10 @@ pub struct Subscription {
     /// Subscriptions without it are then not told of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waba_id: Option<String>,
+    /// Only events of this number: an override of its callback URL.
+    /// Subscriptions without it are then not told of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
     /// Only these fields; all where it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
@@ -77,6 +85,7 @@ impl Subscription {
             phone_number_ids: Vec::new(),
             prefix: None,
             waba_id: None,
+            number: None,
             fields: Vec::new(),
         }
     }
@@ -104,11 +113,17 @@ impl Subscription {
             && (self.phone_number_ids.is_empty() || number.is_none_or(|number| self.phone_number_ids.iter().any(|id| id == number)))
             && self.prefix.as_deref().is_none_or(|prefix| number.unwrap_or(&event.waba_id).starts_with(prefix))
             && self.waba_id.as_deref().is_none_or(|waba| waba == event.waba_id)
+            && self.number.as_deref().is_none_or(|own| number == Some(own))
     }
 
     /// The more special one is told in place of the more general.
     fn rank(&self) -> u8 {
-        if self.prefix.is_some() { 2 } else { u8::from(self.waba_id.is_some()) }
+        match (&self.number, &self.prefix, &self.waba_id) {
+            (Some(_), ..) => 3,
+            (_, Some(_), _) => 2,
+            (.., Some(_)) => 1,
+            _ => 0,
+        }
     }
 }
 
@@ -119,6 +134,7 @@ impl fmt::Debug for Subscription {
             .field("phone_number_ids", &self.phone_number_ids)
             .field("prefix", &self.prefix)
             .field("waba_id", &self.waba_id)
+            .field("number", &self.number)
             .field("fields", &self.fields)
             .finish_non_exhaustive()
     }
@@ -152,6 +168,8 @@ pub struct SubscriptionReport {
     pub prefix: Option<String>,
     /// As subscribed.
     pub waba_id: Option<String>,
+    /// As subscribed.
+    pub number: Option<String>,
     /// As subscribed.
     pub fields: Vec<String>,
     /// How the handshake went.
@@ -187,9 +205,19 @@ pub(crate) enum Due {
     Retry(Arc<Subscribed>, Delivery),
 }
 
+/// Who made a subscription, and so whether it outlives a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// The configuration or a library call, which makes it again.
+    ByProgram,
+    /// A call over HTTP, which does not.
+    OverHttp,
+}
+
 /// A subscription in service.
 pub(crate) struct Subscribed {
     id: u64,
+    made: Made,
     subscription: Subscription,
     client: Client,
     handshake: Mutex<Handshake>,
@@ -200,6 +228,7 @@ pub(crate) struct Subscribed {
 pub(crate) struct Webhooks {
     pub(crate) clock: Arc<SimulatedClock>,
     pub(crate) schedule: Schedule<Due>,
+    pub(crate) trust: Trust,
     posting: Mutex<Posting>,
     subscribed: RwLock<Vec<Arc<Subscribed>>>,
     /// Whether there is any, so that accepting a message costs nothing without.
@@ -213,6 +242,7 @@ impl Webhooks {
         Webhooks {
             clock,
             schedule: Schedule::new(),
+            trust: Trust::new(),
             posting: Mutex::new(posting),
             subscribed: RwLock::new(Vec::new()),
             any: AtomicBool::new(false),
@@ -237,11 +267,12 @@ impl Webhooks {
 
     /// Subscribes, in place of a subscription with the same URL and the same
     /// numbers. The handshake is the caller's to make.
-    pub(crate) fn add(self: &Arc<Webhooks>, subscription: Subscription) -> Result<Arc<Subscribed>, String> {
+    pub(crate) fn add(self: &Arc<Webhooks>, subscription: Subscription, made: Made) -> Result<Arc<Subscribed>, String> {
         subscription.check()?;
-        let client = Client::new(&subscription.url, self.posting().timeout).map_err(|problem| format!("url: {problem}"))?;
+        let client = Client::new(&subscription.url, self.posting().timeout, &self.trust).map_err(|problem| format!("url: {problem}"))?;
         let subscribed = Arc::new(Subscribed {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            made,
             client,
             handshake: Mutex::new(Handshake::Pending),
             queue: Queue::new(),
@@ -251,7 +282,11 @@ impl Webhooks {
             let mut all = self.subscribed.write().unwrap_or_else(PoisonError::into_inner);
             let same = |known: &Arc<Subscribed>| {
                 let (a, b) = (&known.subscription, &subscribed.subscription);
-                a.url == b.url && a.phone_number_ids == b.phone_number_ids && a.prefix == b.prefix && a.waba_id == b.waba_id
+                a.url == b.url
+                    && a.phone_number_ids == b.phone_number_ids
+                    && a.prefix == b.prefix
+                    && a.waba_id == b.waba_id
+                    && a.number == b.number
             };
             all.retain(|known| {
                 let goes = same(known);
@@ -268,13 +303,6 @@ impl Webhooks {
         self.any.store(true, Ordering::Relaxed);
         self.keep(deliver::pump(Arc::clone(self), Arc::clone(&subscribed)));
         Ok(subscribed)
-    }
-
-    /// Subscribes a callback whose handshake was made already.
-    pub(crate) fn add_verified(self: &Arc<Webhooks>, subscription: Subscription) -> Result<(), String> {
-        let subscribed = self.add(subscription)?;
-        *subscribed.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Handshake::Verified;
-        Ok(())
     }
 
     /// Takes back those that fit; how many there were.
@@ -295,6 +323,16 @@ impl Webhooks {
     /// All subscriptions as they were made.
     pub(crate) fn subscriptions(&self) -> Vec<Subscription> {
         self.all().iter().map(|subscribed| subscribed.subscription.clone()).collect()
+    }
+
+    /// What a later process must know of them.
+    pub(crate) fn remembered(&self) -> Vec<Remembered> {
+        let over_http = |subscribed: &Arc<Subscribed>| {
+            let verified = *subscribed.handshake.lock().unwrap_or_else(PoisonError::into_inner) == Handshake::Verified;
+            let subscription = subscribed.subscription.clone();
+            (subscribed.made == Made::OverHttp).then_some(Remembered { subscription, verified })
+        };
+        self.all().iter().filter_map(over_http).collect()
     }
 
     pub(crate) fn reports(&self) -> Vec<SubscriptionReport> {
@@ -347,6 +385,11 @@ impl Webhooks {
 }
 
 impl Subscribed {
+    /// Its handshake was made already.
+    pub(crate) fn is_verified(&self) {
+        *self.handshake.lock().unwrap_or_else(PoisonError::into_inner) = Handshake::Verified;
+    }
+
     pub(crate) fn report(&self) -> SubscriptionReport {
         let counts = self.queue.counts();
         SubscriptionReport {
@@ -355,6 +398,7 @@ impl Subscribed {
             phone_number_ids: self.subscription.phone_number_ids.clone(),
             prefix: self.subscription.prefix.clone(),
             waba_id: self.subscription.waba_id.clone(),
+            number: self.subscription.number.clone(),
             fields: self.subscription.fields.clone(),
             handshake: self.handshake.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             queued: counts.queued,
@@ -402,8 +446,8 @@ async fn shake_hands(client: &Client, verify_token: &str, challenge: u64) -> Res
 }
 
 /// A callback that is only looked at: what Graph's calls do before they subscribe.
-pub(crate) async fn try_handshake(url: &str, verify_token: &str, challenge: u64, timeout: Duration) -> Result<(), String> {
-    let client = Client::new(url, timeout)?;
+pub(crate) async fn try_handshake(webhooks: &Webhooks, url: &str, verify_token: &str, challenge: u64) -> Result<(), String> {
+    let client = Client::new(url, webhooks.posting().timeout, &webhooks.trust)?;
     shake_hands(&client, verify_token, challenge).await
 }
 

@@ -1,5 +1,6 @@
 //! The simulator over real sockets: what its documentation promises, seen from a client.
 
+mod callbacks;
 mod client;
 mod delivering;
 mod doors;
@@ -10,8 +11,10 @@ mod mangling;
 mod playing;
 mod process;
 mod receiver;
+mod remembering;
 mod sending;
 mod templates;
 mod tls;
+mod uploads;
 mod validating;
 mod webhooks;

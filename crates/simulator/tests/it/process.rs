@@ -15,7 +15,15 @@ use tokio::task::JoinSet;
 use crate::client::{PATIENCE, call, request_bytes, text_to};
 
 /// Kills the process when a test ends, however it ends.
-struct Process(Child);
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Ends it at once, in the middle of whatever it does.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().expect("it lived until now");
+        self.0.wait().expect("it is ours");
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -25,7 +33,7 @@ impl Drop for Process {
     }
 }
 
-fn spawn(folder: &Path) -> (Process, SocketAddr) {
+pub(crate) fn spawn(folder: &Path) -> (Process, SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_turnpike-simulator"))
         .args(["--listen", "127.0.0.1:0", "--json", "--data"])
         .arg(folder)

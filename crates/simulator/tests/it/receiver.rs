@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ring::hmac;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use turnpike_simulator::Subscription;
 
 use crate::client::PATIENCE;
@@ -67,28 +68,48 @@ struct State {
 /// The running callback.
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
     _serving: JoinSet<()>,
 }
 
 impl Receiver {
     pub(crate) async fn start() -> Receiver {
+        Receiver::with(None).await
+    }
+
+    /// One that is called over https.
+    pub(crate) async fn start_tls(acceptor: TlsAcceptor) -> Receiver {
+        Receiver::with(Some(acceptor)).await
+    }
+
+    async fn with(acceptor: Option<TlsAcceptor>) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = Arc::new(Mutex::new(State { otherwise: 200, ..State::default() }));
         let mut serving = JoinSet::new();
         let shared = Arc::clone(&state);
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((tcp, _)) = listener.accept().await {
-                connections.spawn(serve(tcp, Arc::clone(&shared)));
+                let shared = Arc::clone(&shared);
+                match acceptor.clone() {
+                    None => connections.spawn(serve(tcp, shared)),
+                    Some(acceptor) => connections.spawn(async move {
+                        // Who does not trust us ends it here.
+                        if let Ok(tls) = acceptor.accept(tcp).await {
+                            serve(tls, shared).await;
+                        }
+                    }),
+                };
             }
         });
-        Receiver { address, state, _serving: serving }
+        Receiver { address, scheme, state, _serving: serving }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/hook?tenant=7", self.address)
+        format!("{}://{}/hook?tenant=7", self.scheme, self.address)
     }
 
     pub(crate) fn subscription(&self) -> Subscription {
@@ -150,7 +171,7 @@ impl Receiver {
     }
 }
 
-async fn serve(mut tcp: TcpStream, state: Arc<Mutex<State>>) {
+async fn serve(mut tcp: impl AsyncRead + AsyncWrite + Unpin, state: Arc<Mutex<State>>) {
     let mut buffer = Vec::new();
     loop {
         let head_end = loop {
