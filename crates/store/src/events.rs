@@ -254,6 +254,9 @@ pub enum NoticeKind {
     EndpointDisabled(EndpointId, String),
     /// An endpoint has failed for a day (`endpoint_failing`).
     EndpointFailing(EndpointId),
+    /// What waited for an endpoint was too much or too old (`backlog_overflow`): so much became dead
+    /// letters since its owner was last told.
+    BacklogOverflow(EndpointId, crate::deliveries::GivenUp),
     /// Available fell below the organization's alert (`balance_low`).
     BalanceLow {
         /// Live or play wallet.
@@ -263,14 +266,15 @@ pub enum NoticeKind {
     },
 }
 
-/// A hold that no status decided in time, or a delivery without a price: due for the sweeper.
+/// A hold that no status decided in time, or a delivery without a price (its fee is held, or was
+/// given back before the delivery was known): due for the sweeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overdue {
     /// Owner.
     pub organization: OrganizationId,
     /// Which message.
     pub message: MessageKey,
-    /// Whether a delivery was reported (then the Meta leg is captured as held), or not (released).
+    /// Whether a delivery was reported (then Meta's fee is taken as it was held), or not (released).
     pub delivered: bool,
 }
 
@@ -295,6 +299,9 @@ pub type Contents = Vec<Option<(OrganizationId, Vec<u8>)>>;
 
 /// When intake last worked, and spans (from, until) in which it did not, in order.
 pub type IntakeGaps = (Option<UnixMs>, Vec<(UnixMs, UnixMs)>);
+
+/// Most rows of one page of [`Events::open_unknowns`], whatever is asked for.
+pub const OPEN_UNKNOWNS_MAX: u32 = 1_000;
 
 /// Reads and writes of events.
 pub trait Events {
@@ -340,8 +347,9 @@ pub trait Events {
     /// Marks a quarantined payload as replayed; false where there is none of that number.
     fn quarantine_replayed(&self, id: i64, at: UnixMs) -> Answer<'_, bool>;
 
-    /// Unknown outcomes admitted before `admitted_before`, oldest first.
-    fn open_unknowns(&self, admitted_before: UnixMs, limit: u32) -> Answer<'_, Vec<OpenUnknown>>;
+    /// Unknown outcomes admitted before `admitted_before`, oldest first, those after `after` alone: a
+    /// page that holds fewer than `limit` (at most [`OPEN_UNKNOWNS_MAX`]) is the last.
+    fn open_unknowns(&self, admitted_before: UnixMs, after: Option<MessageKey>, limit: u32) -> Answer<'_, Vec<OpenUnknown>>;
 
     /// Accepted messages whose Meta fee is still held though they were admitted before
     /// `admitted_before`, or delivered without a price before `delivered_before`; at most `limit`,

@@ -19,7 +19,10 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 use uuid::Uuid;
 
 use crate::applications::{Application, ApplicationChange, Applications, NewApplication};
-use crate::deliveries::{Backlog, Deliveries, DeliveryFilter, DeliveryKey, DeliveryRecord, Due, Finished, Lane};
+use crate::deliveries::{
+    Backlog, BacklogBounds, Deliveries, DeliveryFilter, DeliveryKey, DeliveryPage, DeliveryRecord, Due, Finished, GivenUp, Lane, NextDue,
+    Overflow, Stalled,
+};
 use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
 use crate::events::{EventKey, EventRecord, Events, Intake, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord};
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
@@ -114,6 +117,11 @@ pub enum Method {
     UpdateEndpoint,
     DeleteEndpoint,
     Backlogs,
+    NextDue,
+    NextRetry,
+    Stalled,
+    TrimBacklog,
+    Overflows,
     Claim,
     Finish,
     Deliveries,
@@ -473,8 +481,8 @@ impl Events for FaultyStore {
         self.call(Method::QuarantineReplayed, move |inner| inner.quarantine_replayed(id, at))
     }
 
-    fn open_unknowns(&self, admitted_before: UnixMs, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
-        self.call(Method::OpenUnknowns, move |inner| inner.open_unknowns(admitted_before, limit))
+    fn open_unknowns(&self, admitted_before: UnixMs, after: Option<MessageKey>, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
+        self.call(Method::OpenUnknowns, move |inner| inner.open_unknowns(admitted_before, after, limit))
     }
 
     fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>> {
@@ -527,8 +535,28 @@ impl Endpoints for FaultyStore {
 }
 
 impl Deliveries for FaultyStore {
-    fn backlogs(&self) -> Answer<'_, Vec<Backlog>> {
-        self.call(Method::Backlogs, |inner| inner.backlogs())
+    fn backlogs(&self, organization: Option<OrganizationId>) -> Answer<'_, Vec<Backlog>> {
+        self.call(Method::Backlogs, move |inner| inner.backlogs(organization))
+    }
+
+    fn next_due(&self) -> Answer<'_, Vec<NextDue>> {
+        self.call(Method::NextDue, |inner| inner.next_due())
+    }
+
+    fn next_retry(&self, endpoint: EndpointId, after: UnixMs) -> Answer<'_, Option<UnixMs>> {
+        self.call(Method::NextRetry, move |inner| inner.next_retry(endpoint, after))
+    }
+
+    fn stalled(&self, endpoint: EndpointId, since: UnixMs) -> Answer<'_, Vec<Stalled>> {
+        self.call(Method::Stalled, move |inner| inner.stalled(endpoint, since))
+    }
+
+    fn trim_backlog(&self, organization: OrganizationId, bounds: BacklogBounds, at: UnixMs) -> Answer<'_, GivenUp> {
+        self.call(Method::TrimBacklog, move |inner| inner.trim_backlog(organization, bounds, at))
+    }
+
+    fn overflows(&self, organization: Option<OrganizationId>) -> Answer<'_, Vec<Overflow>> {
+        self.call(Method::Overflows, move |inner| inner.overflows(organization))
     }
 
     fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
@@ -546,7 +574,7 @@ impl Deliveries for FaultyStore {
         filter: DeliveryFilter,
         before: Option<DeliveryKey>,
         limit: u32,
-    ) -> Answer<'_, Vec<DeliveryRecord>> {
+    ) -> Answer<'_, DeliveryPage> {
         self.call(Method::Deliveries, move |inner| inner.deliveries(organization, application, filter, before, limit))
     }
 

@@ -2,20 +2,21 @@
 //!
 //! Statuses come in any order, twice, and before the send's own answer. So nothing is decided by
 //! the one that arrives, but by all that are known with it: a price that came with `sent` settles
-//! when `delivered` comes, and the other way round. A leg that was settled stays as it was settled;
-//! only proof of what we did not know then (that it was sent at all, a dearer category) is taken
-//! late, once.
+//! when `delivered` comes, and the other way round. What a message costs in the end follows from the
+//! set of what Meta reported, whatever the order: what a phone reported stands above a failure, and
+//! of several prices the one that charges, and the dearest of those. A leg that was taken stays
+//! taken; a leg that was given back before Meta's charge was known is taken late, once.
 //!
 //! | known of the message | base leg | Meta leg |
 //! | --- | --- | --- |
 //! | any status, outcome open | captured | – |
 //! | any status, hold released | late capture | – |
-//! | delivered, read or played, chargeable | – | captured; late capture where it had been presumed not sent or timed out |
+//! | delivered, read or played, chargeable | – | captured; late capture where it had been given back: by a failure, as free, as not sent, by time |
 //! | … in a dearer category than was held | – | held captured, the difference late |
 //! | … in a cheaper one | – | captured as far as it costs |
 //! | delivered, read or played, not chargeable | – | released |
-//! | delivered, read or played, no price yet | – | – |
-//! | failed | – | released |
+//! | delivered, read or played, no price yet | – | –; after 8 days as held |
+//! | failed, and no phone reported it | – | released |
 
 use super::status::{Pricing, StatusKind};
 use crate::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
@@ -56,6 +57,20 @@ pub struct Report {
     /// False where it was signed with a customer's own app secret: then it proves that the message
     /// was sent, and never moves a Meta fee that the operator is billed (contract §8).
     pub moves_operator_fee: bool,
+}
+
+impl Report {
+    /// Whether a repeat of a status says more of its price than `known` did: a price where there was
+    /// none, one that charges where the other did not, a dearer one. So a status is worth the same in
+    /// whatever order its repeats come.
+    #[must_use]
+    pub fn tells_more_than(&self, known: &Report, held_meta: Micros) -> bool {
+        let worth = |report: &Report| {
+            let chargeable = report.pricing.as_ref().map(Pricing::is_chargeable);
+            (chargeable, chargeable.flatten().filter(|charges| *charges).map(|_| report.repriced.unwrap_or(held_meta)))
+        };
+        worth(self) > worth(known)
+    }
 }
 
 /// What follows from a report.
@@ -126,17 +141,29 @@ pub fn decide(standing: &Standing, report: &Report) -> Decision {
     decision
 }
 
-/// What a hold that nothing decided in time comes to: 8 days after a delivery without a price it is
-/// captured, 38 days after admission without a status it is released (contract §6).
+/// What a message that nothing decided in time comes to: 8 days after a delivery without a price its
+/// hold is captured (late, where it had been given back before the delivery was known), 38 days
+/// after admission without a status it is released (contract §6).
 #[must_use]
-pub fn decide_overdue(standing: &Standing) -> Option<Move> {
-    let LegState::Held(amount) = standing.meta else { return None };
-    let delivered = standing.known.iter().any(|known| known.moves_operator_fee && is_delivery(known.status));
-    Some(if delivered {
-        Move { leg: Leg::Meta, movement: Movement::Capture, amount, reason: "delivered; Meta never named a price" }
-    } else {
-        Move { leg: Leg::Meta, movement: Movement::Release, amount, reason: "no status decided it in time" }
-    })
+pub fn decide_overdue(meta: LegState, delivered: bool) -> Option<Move> {
+    let (movement, amount, reason) = match (meta, delivered) {
+        (LegState::Held(held), true) => (Movement::Capture, held, "delivered; Meta named no price within 8 days"),
+        (LegState::Released(held), true) => {
+            (Movement::LateCapture, held, "delivered after it had been given back; Meta named no price within 8 days")
+        }
+        (LegState::Held(held), false) => (Movement::Release, held, "no status for 38 days"),
+        _ => return None,
+    };
+    Some(Move { leg: Leg::Meta, movement, amount, reason })
+}
+
+/// Whether a message was delivered and nobody has said at what price, though its Meta fee is not
+/// taken: it is looked at again after 8 days ([`decide_overdue`]).
+#[must_use]
+pub fn waits_for_a_price(meta: LegState, known: &[Report]) -> bool {
+    let settling = || known.iter().filter(|known| known.moves_operator_fee);
+    let is_open = matches!(meta, LegState::Held(amount) | LegState::Released(amount) if amount > Micros::ZERO);
+    is_open && settling().any(|known| is_delivery(known.status)) && settling().all(|known| chargeable(known).is_none())
 }
 
 /// How a status decides an outcome that is open.
@@ -167,6 +194,11 @@ fn was_refused(outcome: Option<OutcomeKind>, resolution: Option<Resolution>) -> 
     matches!(outcome, Some(OutcomeKind::Refused | OutcomeKind::RefusedRetryable)) || resolution == Some(Resolution::Refused)
 }
 
+/// What a report says of a price; `None` where it says nothing.
+fn chargeable(report: &Report) -> Option<bool> {
+    report.pricing.as_ref()?.is_chargeable()
+}
+
 fn is_delivery(status: StatusKind) -> bool {
     matches!(status, StatusKind::Delivered | StatusKind::Read | StatusKind::Played)
 }
@@ -176,45 +208,37 @@ fn settle_meta(standing: &Standing, report: &Report, meta: LegState, moves: &mut
     let mut push = |movement, amount, reason| moves.push(Move { leg: Leg::Meta, movement, amount, reason });
     let reports = || standing.known.iter().filter(|known| known.moves_operator_fee).chain([report]);
     let delivered = reports().any(|known| is_delivery(known.status));
-    let chargeable = reports().filter_map(|known| known.pricing.as_ref()?.is_chargeable()).reduce(|one, other| one || other);
+    let charged = reports().filter_map(chargeable).reduce(|one, other| one || other);
     let fee = reports()
-        .filter(|known| known.pricing.as_ref().and_then(Pricing::is_chargeable) == Some(true))
+        .filter(|known| chargeable(known) == Some(true))
         .map(|known| known.repriced.unwrap_or(standing.held_meta))
         .max()
         .unwrap_or(standing.held_meta);
     match meta {
-        LegState::Held(held) => match (report.status, delivered, chargeable) {
-            (StatusKind::Failed, _, _) => push(Movement::Release, held, "Meta could not deliver it"),
-            (_, true, Some(true)) => {
+        LegState::Held(held) => match (delivered, charged) {
+            (true, Some(true)) => {
                 push(Movement::Capture, fee.min(held), "delivered");
                 if let Some(rest) = above(fee, held) {
                     push(Movement::LateCapture, rest, "Meta named a dearer category");
                 }
             }
-            (_, true, Some(false)) => push(Movement::Release, held, "delivered free of charge"),
+            (true, Some(false)) => push(Movement::Release, held, "delivered free of charge"),
+            (false, _) if report.status == StatusKind::Failed => push(Movement::Release, held, "Meta could not deliver it"),
             _ => {}
         },
         // Taken by an earlier status; a dearer category may still be named.
-        LegState::Captured(taken) if delivered && chargeable == Some(true) => {
+        LegState::Captured(taken) if delivered && charged == Some(true) => {
             if let Some(rest) = above(fee, taken) {
                 push(Movement::LateCapture, rest, "Meta named a dearer category");
             }
         }
-        // Given back because nobody knew of a delivery. What a status gave back stays given back.
-        LegState::Released(_) if delivered && chargeable == Some(true) && !settled_by_status(standing) => {
+        // Given back while nobody knew of the delivery, or of its price: what it costs does not go by
+        // which of Meta's webhooks came first.
+        LegState::Released(_) if delivered && charged == Some(true) && fee > Micros::ZERO => {
             push(Movement::LateCapture, fee, "delivered after it had been given back");
         }
         _ => {}
     }
-}
-
-/// Whether a known status had decided the Meta leg: a failure, or a delivery whose price was known.
-fn settled_by_status(standing: &Standing) -> bool {
-    let known = || standing.known.iter().filter(|known| known.moves_operator_fee);
-    let failed = known().any(|known| known.status == StatusKind::Failed);
-    let delivered = known().any(|known| is_delivery(known.status));
-    let priced = known().any(|known| known.pricing.as_ref().and_then(Pricing::is_chargeable).is_some());
-    failed || (delivered && priced)
 }
 
 fn above(fee: Micros, taken: Micros) -> Option<Micros> {

@@ -90,6 +90,8 @@ pub(crate) struct State {
     /// A notice may be waiting for its event.
     pub(crate) notice: Notify,
     pub(crate) health: health::Health,
+    /// How far the sweep came.
+    pub(crate) sweep: crate::sweep::Progress,
     pub(crate) metrics: metrics::IntakeMetrics,
     /// Accounts whose templates are to be read again in a moment.
     rereading: Mutex<HashSet<String>>,
@@ -109,6 +111,7 @@ impl State {
             followers: Mutex::default(),
             notice: Notify::new(),
             health: health::Health::default(),
+            sweep: crate::sweep::Progress::default(),
             metrics: metrics::IntakeMetrics::registered(metrics),
             rereading: Mutex::default(),
             media: format!("{}{MEDIA_PATH}", settings.public_url),

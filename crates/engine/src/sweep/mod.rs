@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | an unknown outcome | 24 h, with intake healthy and its neighbours heard | presumed not sent |
 //! | an unknown outcome | 7 days and an hour: Meta repeats no longer | presumed not sent |
-//! | Meta's fee, delivered without a price | 8 days | captured as held |
+//! | Meta's fee, delivered without a price | 8 days | captured as held, late where it had been given back |
 //! | Meta's fee without any status | 38 days | released |
 //! | webhooks as they came, events, statuses | the days of the settings | forgotten |
 //!
@@ -16,11 +16,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use turnpike_domain::ledger::{Leg, LegState, Movement, Resolution};
-use turnpike_domain::money::Micros;
+use parking_lot::Mutex;
+use turnpike_domain::ids::MessageKey;
+use turnpike_domain::ledger::{Movement, Resolution};
 use turnpike_domain::time::{DAY_MS, UnixMs};
+use turnpike_domain::webhook::settle;
 use turnpike_store::StoreError;
-use turnpike_store::events::{OpenUnknown, Overdue};
+use turnpike_store::events::{OPEN_UNKNOWNS_MAX, OpenUnknown, Overdue};
 use turnpike_store::ledger::{LegMoved, MoveLeg};
 use turnpike_store::messages::{Evidence, Resolve, Settled};
 
@@ -44,13 +46,27 @@ const BEAT_EVERY: Duration = Duration::from_secs(10);
 const AT_ONCE: u32 = 500;
 /// Commits of one pass, so that a pass ends; the rest waits for the next.
 const STEPS_MAX: u32 = 100;
+/// Pages of unknown outcomes that one pass looks at for a day's silence. Whose neighbours were heard
+/// is asked for each, some milliseconds at worst, so ten thousand are as much as a minute should
+/// read; the next pass goes on behind them.
+const SILENT_PAGES: u32 = 10;
+
+/// Where the next pass goes on.
+///
+/// Outcomes that must wait their seven days would otherwise stand before younger ones for ever, whose
+/// silence proves something already. In memory alone: a new process begins with the oldest.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// The unknown outcome that was looked at last; `None` where the end was reached.
+    silent_after: Mutex<Option<MessageKey>>,
+}
 
 /// What one pass did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Unknown outcomes presumed not sent.
     pub presumed: usize,
-    /// Holds of Meta's fee captured as held.
+    /// Meta's fee taken as held.
     pub captured: usize,
     /// Holds of Meta's fee given back.
     pub released: usize,
@@ -153,24 +169,46 @@ impl Engine {
 
     /// Unknown outcomes whose evidence would have come.
     async fn presume(&self) -> Result<usize, StoreError> {
-        let now = self.clock.now();
-        let mut presumed = 0;
+        Ok(self.presume_certain().await? + self.presume_silent().await?)
+    }
+
+    /// Those of which Meta repeats nothing any more, oldest first. Each goes from the list, so a
+    /// pass needs no place to go on from but its own.
+    async fn presume_certain(&self) -> Result<usize, StoreError> {
+        let before = self.clock.now().plus_ms(-CERTAIN_AFTER_MS);
+        let (mut presumed, mut after) = (0, None);
         for _ in 0..STEPS_MAX {
-            let certain = self.store.open_unknowns(now.plus_ms(-CERTAIN_AFTER_MS), AT_ONCE).await?;
-            let done = self.presume_not_sent(&certain, "no status came in the seven days in which Meta repeats them").await?;
-            presumed += done;
-            if done == 0 {
+            let certain = self.store.open_unknowns(before, after, AT_ONCE).await?;
+            let Some(last) = certain.last() else { break };
+            after = Some(last.message);
+            presumed += self.presume_not_sent(&certain, "no status came in the seven days in which Meta repeats them").await?;
+        }
+        Ok(presumed)
+    }
+
+    /// Those of a day ago whose silence proves something, page after page through all of them.
+    async fn presume_silent(&self) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let before = now.plus_ms(-PRESUMED_AFTER_MS);
+        // None of them is older than this: what is was presumed above.
+        let gaps = self.store.intake_gaps(now.plus_ms(-CERTAIN_AFTER_MS - DAY_MS)).await?;
+        let health = Healthy::of(gaps, self.intake.health.is_failing(), now);
+        let (mut presumed, mut after) = (0, *self.intake.sweep.silent_after.lock());
+        for _ in 0..SILENT_PAGES {
+            let page = self.store.open_unknowns(before, after, OPEN_UNKNOWNS_MAX).await?;
+            let is_last = page.len() < OPEN_UNKNOWNS_MAX as usize;
+            after = page.last().map(|last| last.message).filter(|_| !is_last);
+            let is_silent = |unknown: &&OpenUnknown| unknown.neighbours_heard && health.since(unknown.admitted_at);
+            let due: Vec<OpenUnknown> = page.iter().filter(is_silent).copied().collect();
+            for some in due.chunks(AT_ONCE as usize) {
+                presumed +=
+                    self.presume_not_sent(some, "no status came within a day, though those of messages before and after it did").await?;
+            }
+            *self.intake.sweep.silent_after.lock() = after;
+            // One that began in the middle goes on to the end, and the next begins with the oldest.
+            if is_last {
                 break;
             }
-        }
-        let silent = self.store.open_unknowns(now.plus_ms(-PRESUMED_AFTER_MS), u32::MAX).await?;
-        let Some(oldest) = silent.iter().map(|unknown| unknown.admitted_at).min() else { return Ok(presumed) };
-        let health = Healthy::of(self.store.intake_gaps(oldest).await?, self.intake.health.is_failing(), now);
-        let due: Vec<OpenUnknown> =
-            silent.into_iter().filter(|unknown| unknown.neighbours_heard && health.since(unknown.admitted_at)).collect();
-        for some in due.chunks(AT_ONCE as usize) {
-            presumed +=
-                self.presume_not_sent(some, "no status came within a day, though those of messages before and after it did").await?;
         }
         Ok(presumed)
     }
@@ -212,7 +250,7 @@ impl Engine {
             let kinds: Vec<Movement> = moves.iter().map(|one| one.movement).collect();
             let moved = self.store.move_legs(moves).await?;
             let done = || kinds.iter().zip(&moved).filter(|(_, moved)| matches!(moved, LegMoved::Done(_)));
-            let captured = done().filter(|(kind, _)| **kind == Movement::Capture).count();
+            let captured = done().filter(|(kind, _)| **kind != Movement::Release).count();
             let all = done().count();
             swept.captured += captured;
             swept.released += all - captured;
@@ -225,28 +263,16 @@ impl Engine {
     }
 
     async fn overdue_move(&self, overdue: &Overdue, now: UnixMs) -> Result<Option<MoveLeg>, StoreError> {
-        let Some(held) = self.held_meta(overdue).await? else { return Ok(None) };
-        let (movement, reason) = if overdue.delivered {
-            (Movement::Capture, "delivered; Meta named no price within 8 days")
-        } else {
-            (Movement::Release, "no status for 38 days")
-        };
+        let record = self.store.message(overdue.organization, overdue.message).await?;
+        let Some(step) = record.and_then(|record| settle::decide_overdue(record.meta_leg, overdue.delivered)) else { return Ok(None) };
         Ok(Some(MoveLeg {
             organization: overdue.organization,
             message: overdue.message,
-            leg: Leg::Meta,
-            movement,
-            amount: held,
-            reason: reason.to_owned(),
+            leg: step.leg,
+            movement: step.movement,
+            amount: step.amount,
+            reason: step.reason.to_owned(),
             at: now,
-        }))
-    }
-
-    async fn held_meta(&self, overdue: &Overdue) -> Result<Option<Micros>, StoreError> {
-        let record = self.store.message(overdue.organization, overdue.message).await?;
-        Ok(record.and_then(|record| match record.meta_leg {
-            LegState::Held(held) => Some(held),
-            _ => None,
         }))
     }
 

@@ -1,12 +1,13 @@
 //! What time decides, with a clock that the test holds.
 
-use turnpike_domain::ledger::LegState;
+use turnpike_domain::ledger::{LegState, OutcomeKind};
 use turnpike_domain::money::Micros;
 use turnpike_domain::refusal::Refusal;
-use turnpike_domain::send::MessageState;
+use turnpike_domain::send::{Category, MessageKind, MessageState, MetaBilling, MetaEndpoint, Mode};
 use turnpike_domain::time::DAY_MS;
 use turnpike_engine::clock::Clock as _;
 use turnpike_engine::sweep::Swept;
+use turnpike_store::messages::{Admission, Admit, Outcome, PinnedPrice};
 
 use crate::house::*;
 use crate::meta::End;
@@ -28,9 +29,13 @@ async fn neighbour(house: &House, to: &str) {
 
 /// An unknown message between two that were heard of.
 async fn lost_between_neighbours(house: &House) {
+    lost_under(house, "k").await;
+}
+
+async fn lost_under(house: &House, key: &str) {
     neighbour(house, "905551110001").await;
     house.meta.next(End::Lost);
-    assert!(is_unknown(&refused(house.send(text("hello").keyed("k")).await)));
+    assert!(is_unknown(&refused(house.send(text("hello").keyed(key)).await)));
     neighbour(house, "905551110002").await;
 }
 
@@ -71,6 +76,81 @@ fn silence_of_a_day_is_presumed_to_mean_not_sent_where_its_neighbours_were_heard
         assert!(matches!(again, Refusal::OutcomeUnknown { presumed_not_sent: true, .. }), "what was told once stays: {again:?}");
         assert!(house.states().await.iter().all(|state| *state == MessageState::Delivered), "the look-up tells the truth");
         assert_eq!(house.meta.posted().len(), 3, "and it was never sent again");
+    });
+    house.finish();
+}
+
+/// As many messages of an application as that, all unknown, admitted now: sent past the door, since
+/// a number takes 80 a second.
+async fn many_unknown(house: &House, app_id: &str, count: usize) {
+    let app = house.app(app_id);
+    let (organization, application) = (app.row.organization, app.row.key);
+    let store = house.engine().store();
+    let price = PinnedPrice {
+        base: Micros::ZERO,
+        meta: Micros::ZERO,
+        meta_reported: Micros::ZERO,
+        meta_billing: MetaBilling::Operator,
+        market: "turkey",
+        category: Category::Service,
+        card: "usd-2026-10-01".into(),
+        factor_ppm: 1_000_000,
+        fixed: Micros::ZERO,
+    };
+    let admit = |number: usize| Admit {
+        organization,
+        application,
+        api_key: house.caller().key.key,
+        at: house.clock.now(),
+        mode: Mode::Live,
+        kind: MessageKind::Text,
+        endpoint: MetaEndpoint::Messages,
+        price: price.clone(),
+        idempotency: None,
+        fingerprint: [number.to_le_bytes(), [9; 8]].concat().try_into().expect("16 bytes"),
+        likely_repeat_since: None,
+        recipient: [7; 16],
+        content: vec![1],
+        token_salt: [3; 12],
+        counts_today: false,
+    };
+    let unknown = |admitted: Admission| match admitted {
+        Admission::New { key, .. } => Outcome {
+            organization,
+            message: key,
+            at: house.clock.now(),
+            kind: OutcomeKind::Unknown,
+            meta_code: None,
+            wamid: None,
+            answer: Vec::new(),
+        },
+        other => panic!("not admitted: {other:?}"),
+    };
+    for first in (0..count).step_by(500) {
+        let admitted = store.admit((first..count.min(first + 500)).map(admit).collect()).await.expect("the store answers");
+        store.settle(admitted.into_iter().map(unknown).collect()).await.expect("the store answers");
+    }
+}
+
+#[test]
+fn thousands_that_must_wait_hide_nobody_behind_them() {
+    let house = house();
+    house.run(async {
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        house.application(&acme, "acme-quiet", "1004", "2004").await;
+        many_unknown(&house, "acme-quiet", 2_500).await;
+        lost_between_neighbours(&house).await;
+        goes_on_for(&house, DAY_MS + HOUR_MS).await;
+        assert_eq!(sweep(&house).await.presumed, 1, "behind three pages of those whose number was never heard of");
+        // More than a pass looks at: the next goes on where it stopped.
+        many_unknown(&house, "acme-quiet", 9_000).await;
+        lost_under(&house, "k2").await;
+        goes_on_for(&house, DAY_MS + HOUR_MS).await;
+        assert_eq!(sweep(&house).await.presumed, 0);
+        assert_eq!(sweep(&house).await.presumed, 1);
+        assert_eq!(sweep(&house).await.presumed, 0, "and from the oldest again");
+        goes_on_for(&house, 7 * DAY_MS).await;
+        assert_eq!(sweep(&house).await.presumed, 11_500, "after a week silence is believed of all");
     });
     house.finish();
 }
@@ -167,6 +247,28 @@ fn a_hold_that_no_status_decides_ends_by_itself() {
         }
     });
     house.finish();
+}
+
+#[test]
+fn a_delivery_after_a_failure_costs_what_it_costs_in_the_other_order() {
+    for order in [["failed", "delivered"], ["delivered", "failed"]] {
+        let house = house();
+        house.run(async {
+            let id = wamid(&sent(house.send(text("one")).await));
+            let token = token(&house);
+            for name in order {
+                post(&house, &statuses(vec![status(&id, name, Some(&token))])).await;
+            }
+            goes_on_for(&house, 9 * DAY_MS).await;
+            assert_eq!(sweep(&house).await, Swept { captured: 1, ..Swept::default() }, "{order:?}");
+            assert_eq!(sweep(&house).await, Swept::default(), "once");
+            let view = house.only_message().await;
+            assert_eq!((view.state, view.money.meta.taken()), (MessageState::Delivered, META));
+            assert!(view.money.meta_why.contains("8 days"), "{}", view.money.meta_why);
+            assert_eq!(house.balance().await, wallet(Micros(TEN.0 - COST.0), Micros::ZERO, Micros::ZERO));
+        });
+        house.finish();
+    }
 }
 
 #[test]

@@ -381,7 +381,7 @@ impl Proof {
                 "what waits for a price",
                 "SELECT message FROM unpriced u
                  WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.key = u.message AND m.meta > 0)
-                    OR EXISTS (SELECT 1 FROM leg_movements l WHERE l.message = u.message AND l.leg = 2) LIMIT 5",
+                    OR EXISTS (SELECT 1 FROM leg_movements l WHERE l.message = u.message AND l.leg = 2 AND l.movement <> 3) LIMIT 5",
             ),
         ];
         for (what, sql) in orphans {

@@ -4,7 +4,9 @@ use turnpike_domain::ids::MessageKey;
 use turnpike_domain::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
+use turnpike_domain::time::{DAY_MS, UnixMs};
 use turnpike_domain::webhook::StatusKind;
+use turnpike_domain::webhook::settle::decide_overdue;
 use turnpike_store::events::{NoticeKind, Recorded};
 use turnpike_store::ledger::{LegMoved, MoveLeg};
 use turnpike_store::messages::{Evidence, MessageFilter, Outcome, Resolve, Settled};
@@ -15,42 +17,78 @@ use crate::story::{BASE, META, SOON, Shop, free, new, record, regular, report, t
 const CAPTURED: (LegState, LegState) = (LegState::Captured(BASE), LegState::Captured(META));
 
 #[tokio::test]
-async fn every_order_of_five_statuses_with_repeats_gives_one_state_and_one_settlement() {
+async fn every_order_of_five_statuses_with_repeats_gives_one_state_and_one_amount() {
     let house = House::new();
     let store = &*house.store;
     let shop = Shop::open(&house, "acme").await;
+    let topped_up = store.balance(shop.owner, Mode::Live).await.expect("answers").expect("a wallet").posted;
     let mut order = [StatusKind::Sent, StatusKind::Delivered, StatusKind::Read, StatusKind::Played, StatusKind::Failed];
+    let mut orders = Vec::new();
+    permute(&mut order, 0, &mut |order| orders.push(order.to_vec()));
+    assert_eq!(orders.len(), 120);
     let mut number = 0;
-    let mut batch = Vec::new();
-    let mut keys = Vec::new();
-    permute(&mut order, 0, &mut |order| {
-        number += 1;
-        batch.push((number, order.to_vec()));
-    });
-    assert_eq!(batch.len(), 120);
-    for (number, order) in batch {
-        let key = shop.sent(store, number).await;
-        let mut news = 0;
-        // Each status, the one before it again, and in the end all of them once more.
-        let repeated = order.iter().enumerate().flat_map(|(place, status)| [order[place.saturating_sub(1)], *status]);
-        for status in repeated.chain(order.clone()) {
-            let recorded = record(store, vec![shop.status(key, status)]).await;
-            news += usize::from(matches!(recorded[0], Recorded::New { .. }));
+    // What Meta says of the price, what that takes, and the statuses that say it (meta-cloud-api §5.5).
+    type Says = (Option<fn() -> turnpike_domain::webhook::Pricing>, Micros);
+    let tellings: [Says; 3] = [(Some(regular), META), (Some(free), Micros::ZERO), (None, META)];
+    let mut spent = Micros::ZERO;
+    for (pricing, meta) in tellings {
+        for order in &orders {
+            number += 1;
+            // The send's own answer: before all of them, after all of them, or never (nobody knows).
+            let key = shop.send(store, number).await;
+            match number % 3 {
+                0 => drop(settle(store, shop.owner, key, OutcomeKind::Accepted).await),
+                1 => drop(settle(store, shop.owner, key, OutcomeKind::Unknown).await),
+                _ => {}
+            }
+            let mut news = 0;
+            // Each status, the one before it again, and in the end all of them once more.
+            let repeated = order.iter().enumerate().flat_map(|(place, status)| [order[place.saturating_sub(1)], *status]);
+            for status in repeated.chain(order.clone()) {
+                let mut event = shop.status(key, status);
+                let is_priced = matches!(status, StatusKind::Sent | StatusKind::Delivered);
+                event.status.as_mut().expect("a status").pricing = pricing.filter(|_| is_priced).map(|pricing| pricing());
+                let recorded = record(store, vec![event]).await;
+                news += usize::from(matches!(recorded[0], Recorded::New { .. }));
+            }
+            assert_eq!(news, 5, "{order:?}");
+            if number % 3 == 2 {
+                settle(store, shop.owner, key, OutcomeKind::Accepted).await;
+            }
+            // A price that never comes is decided by time.
+            let due = store.overdue(START, LATER, 10).await.expect("answers");
+            assert_eq!(due.len(), usize::from(pricing.is_none()), "{order:?}");
+            for one in due {
+                assert_eq!((one.message, one.delivered), (key, true));
+                let step = decide_overdue(shop.legs(store, key).await.1, one.delivered).expect("it is due");
+                let asked = MoveLeg {
+                    organization: shop.owner,
+                    message: key,
+                    leg: step.leg,
+                    movement: step.movement,
+                    amount: step.amount,
+                    reason: step.reason.to_owned(),
+                    at: LATER,
+                };
+                let moved = store.move_legs(vec![asked]).await.expect("answers");
+                assert!(matches!(moved[0], LegMoved::Done(_)), "{order:?}: {moved:?}");
+            }
+            let message = shop.message(store, key).await;
+            assert_eq!((message.base_leg.taken(), message.meta_leg.taken()), (BASE, meta), "{order:?}: {:?}", message.movements);
+            assert_eq!((message.base_leg.held(), message.meta_leg.held()), (Micros::ZERO, Micros::ZERO), "{order:?}");
+            assert_eq!(message.statuses.len(), 5);
+            spent = Micros(spent.0 + BASE.0 + meta.0);
+            let balance = store.balance(shop.owner, Mode::Live).await.expect("answers").expect("a wallet");
+            assert_eq!((balance.posted, balance.held()), (Micros(topped_up.0 - spent.0), Micros::ZERO), "{order:?}");
         }
-        assert_eq!(news, 5, "{order:?}");
-        let message = shop.message(store, key).await;
-        assert_eq!(message.base_leg, LegState::Captured(BASE), "{order:?}");
-        let settled_by_failure = order[0] == StatusKind::Failed || order[..2] == [StatusKind::Sent, StatusKind::Failed];
-        let expected = if settled_by_failure { LegState::Released(META) } else { LegState::Captured(META) };
-        assert_eq!(message.meta_leg, expected, "{order:?}: {:?}", message.movements);
-        assert_eq!(message.movements.len(), 1, "{order:?}: one settlement");
-        assert_eq!(message.statuses.len(), 5);
-        keys.push(key);
     }
     let read = store.list_messages(shop.owner, None, MessageFilter::Read, None, 1_000).await.expect("lists");
-    assert_eq!(read.len(), 120, "one final state");
+    assert_eq!(read.len(), 360, "one final state");
     house.assert_sound().await;
 }
+
+/// Long after every delivery.
+const LATER: UnixMs = UnixMs(SOON.0 + 9 * DAY_MS);
 
 fn permute(order: &mut [StatusKind; 5], from: usize, each: &mut impl FnMut(&[StatusKind; 5])) {
     if from == order.len() {
@@ -138,6 +176,33 @@ async fn a_dearer_category_is_taken_late_and_a_cheaper_one_gives_the_rest_back()
     let balance = store.balance(shop.owner, Mode::Live).await.expect("answers").expect("a wallet");
     assert_eq!(balance.posted, Micros(10_000_000 - 2 * BASE.0 - 5_400));
     assert_eq!(balance.held(), Micros::ZERO);
+    house.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_price_that_comes_after_the_fee_went_back_ends_the_wait_for_one() {
+    let house = House::new();
+    let store = &*house.store;
+    let shop = Shop::open(&house, "acme").await;
+    let unpriced = |key, status| {
+        let mut event = shop.status(key, status);
+        event.status.as_mut().expect("a status").pricing = None;
+        event
+    };
+    for (number, pricing, meta) in [(1, regular(), LegState::LateCaptured(META)), (2, free(), LegState::Released(META))] {
+        let key = shop.sent(store, number).await;
+        new(store, shop.status(key, StatusKind::Failed)).await;
+        assert_eq!(shop.legs(store, key).await.1, LegState::Released(META), "as far as anybody knows");
+        new(store, unpriced(key, StatusKind::Delivered)).await;
+        assert_eq!(store.overdue(START, LATER, 10).await.expect("answers").len(), 1, "it waits for a price");
+        house.assert_sound().await;
+        // A repeat of the delivery says it.
+        let mut priced = shop.status(key, StatusKind::Delivered);
+        priced.status.as_mut().expect("a status").pricing = Some(pricing);
+        assert_eq!(record(store, vec![priced]).await, [Recorded::Duplicate]);
+        assert_eq!(shop.legs(store, key).await.1, meta);
+        assert_eq!(store.overdue(START, LATER, 10).await.expect("answers"), []);
+    }
     house.assert_sound().await;
 }
 

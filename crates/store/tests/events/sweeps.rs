@@ -128,26 +128,47 @@ async fn an_unknown_knows_whether_its_number_was_heard_of_before_and_after() {
     let silent = unknown(other, 3, hour(1)).await;
     let last_before = unknown(shop, 4, hour(2)).await;
     assert_eq!(
-        store.open_unknowns(hour(3), 10).await.expect("reads").iter().map(|one| one.neighbours_heard).collect::<Vec<_>>(),
+        store.open_unknowns(hour(3), None, 10).await.expect("reads").iter().map(|one| one.neighbours_heard).collect::<Vec<_>>(),
         [false; 3],
         "nothing was heard after them"
     );
     heard(shop, 5, hour(4)).await;
     let newest = unknown(shop, 6, hour(5)).await;
     let far = unknown(shop, 7, hour(60)).await;
-    let found = store.open_unknowns(hour(61), 10).await.expect("reads");
+    let found = store.open_unknowns(hour(61), None, 10).await.expect("reads");
     let told: Vec<_> = found.iter().map(|one| (one.message, one.neighbours_heard)).collect();
     assert_eq!(told, [(between, true), (silent, false), (last_before, true), (newest, false), (far, false)]);
     assert_eq!(found[0].admitted_at, hour(1));
     assert_eq!(found[1].application, other.application);
-    assert_eq!(store.open_unknowns(hour(1), 10).await.expect("reads"), [], "only those admitted before");
+    assert_eq!(store.open_unknowns(hour(1), None, 10).await.expect("reads"), [], "only those admitted before");
     // Neighbours within the same minutes count too.
     heard(other, 8, hour(1).plus_ms(1)).await;
     let near = unknown(other, 9, hour(1).plus_ms(2)).await;
     heard(other, 10, hour(1).plus_ms(3)).await;
-    let found = store.open_unknowns(hour(61), 10).await.expect("reads");
+    let found = store.open_unknowns(hour(61), None, 10).await.expect("reads");
     assert!(found.iter().any(|one| one.message == near && one.neighbours_heard), "{found:?}");
     house.assert_sound().await;
+}
+
+#[tokio::test]
+async fn open_unknowns_go_page_by_page_to_the_youngest() {
+    let house = House::new();
+    let store = &*house.store;
+    let shop = Shop::open(&house, "acme").await;
+    let mut expected = Vec::new();
+    for number in 0..7 {
+        let key = shop.send(store, number).await;
+        settle(store, shop.owner, key, OutcomeKind::Unknown).await;
+        expected.push(key);
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.open_unknowns(LONG_AFTER, after, 3).await.expect("reads");
+        let Some(last) = page.last() else { break };
+        after = Some(last.message);
+        found.extend(page.iter().map(|one| one.message));
+    }
+    assert_eq!(found, expected);
 }
 
 #[tokio::test]

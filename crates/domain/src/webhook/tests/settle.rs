@@ -33,8 +33,21 @@ impl Story {
         Story { standing, moves: Vec::new() }
     }
 
-    /// Reports one status. A movement that cannot follow fails the test.
+    /// Reports one status, as a store does: what a repeat adds nothing to is not heard again. A
+    /// movement that cannot follow fails the test.
     fn hear(&mut self, report: &Report) {
+        if let Some(place) = self.standing.known.iter().position(|known| known.status == report.status) {
+            let known = &self.standing.known[place];
+            let adds = match (report.moves_operator_fee, known.moves_operator_fee) {
+                (true, false) => true,
+                (false, true) => false,
+                _ => report.tells_more_than(known, self.standing.held_meta),
+            };
+            if !adds {
+                return;
+            }
+            self.standing.known.remove(place);
+        }
         let decision = decide(&self.standing, report);
         if let Some(proof) = decision.proof {
             self.standing.base = after_proof(self.standing.base, proof, Leg::Base);
@@ -49,14 +62,22 @@ impl Story {
             *leg = leg.apply(step.movement, step.amount).expect("a decided movement follows from where the leg stands");
             self.moves.push(step);
         }
-        if !self.standing.known.contains(report) {
-            self.standing.known.push(report.clone());
-        }
+        self.standing.known.push(report.clone());
     }
 
     fn hear_all<'r>(mut self, reports: impl IntoIterator<Item = &'r Report>) -> Story {
         reports.into_iter().for_each(|report| self.hear(report));
         self
+    }
+
+    /// What both legs took in the end: where nothing else decides, time does.
+    fn taken_in_the_end(&self) -> (Micros, Micros) {
+        let meta = self.standing.meta;
+        let is_due = matches!(meta, LegState::Held(_)) || waits_for_a_price(meta, &self.standing.known);
+        let delivered = self.standing.known.iter().any(|known| known.moves_operator_fee && is_delivery(known.status));
+        let step = if is_due { decide_overdue(meta, delivered) } else { None };
+        let meta = step.map_or(meta, |step| meta.apply(step.movement, step.amount).expect("time's movement follows"));
+        (self.standing.base.taken(), meta.taken())
     }
 
     fn legs(&self) -> (LegState, LegState) {
@@ -119,7 +140,7 @@ fn beginnings() -> [Story; 5] {
 }
 
 #[test]
-fn every_order_of_every_set_of_statuses_gives_one_state_and_one_settlement() {
+fn every_order_of_every_set_of_statuses_gives_one_state_and_one_amount() {
     let prices = [None, Some(PricingType::Regular), Some(PricingType::FreeCustomerService)];
     let mut runs = 0;
     for beginning in beginnings() {
@@ -133,7 +154,6 @@ fn every_order_of_every_set_of_statuses_gives_one_state_and_one_settlement() {
             for set in 1..1_u8 << statuses.len() {
                 let reports: Vec<Report> =
                     statuses.into_iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1).map(|(_, status)| report(status)).collect();
-                let mixed = set >> 4 & 1 == 1;
                 let mut ends = Vec::new();
                 for order in permutations(&reports) {
                     for repeated in [Vec::new(), order.clone(), order.iter().rev().cloned().collect()] {
@@ -143,16 +163,18 @@ fn every_order_of_every_set_of_statuses_gives_one_state_and_one_settlement() {
                         runs += 1;
                         assert_eq!(story.standing.base.taken(), BASE, "it was sent, in every order");
                         for leg in Leg::ALL {
-                            assert!(story.moves.iter().filter(|step| step.leg == leg).count() <= 1, "{:?}", story.moves);
+                            let count = |movement| story.moves.iter().filter(|step| (step.leg, step.movement) == (leg, movement)).count();
+                            let (kept, late) = (count(Movement::Capture) + count(Movement::Release), count(Movement::LateCapture));
+                            assert!(kept <= 1 && late <= 1, "{:?}", story.moves);
                         }
-                        assert!(story.standing.meta.taken() <= META);
-                        ends.push((story.state(), story.legs()));
+                        ends.push((story.state(), story.taken_in_the_end()));
                     }
                 }
-                assert!(ends.iter().all(|end| end.0 == ends[0].0), "one state: {reports:?}");
-                if !mixed {
-                    assert!(ends.iter().all(|end| end.1 == ends[0].1), "one settlement: {reports:?} {ends:?}");
-                }
+                assert!(ends.iter().all(|end| *end == ends[0]), "one state and one amount: {price:?} {reports:?} {ends:?}");
+                let delivered = reports.iter().any(|report| is_delivery(report.status));
+                let priced = reports.iter().any(|report| report.pricing.is_some());
+                let charged = delivered && !(priced && price == Some(PricingType::FreeCustomerService));
+                assert_eq!(ends[0].1.1, if charged { META } else { Micros::ZERO }, "{price:?} {reports:?}");
             }
         }
     }
@@ -174,10 +196,14 @@ fn a_chargeable_delivery_captures_and_a_free_one_releases() {
         (vec![priced(Delivered, PricingType::Other)], LegState::Released(META)),
         (vec![plain(Failed)], LegState::Released(META)),
         (vec![regular(Sent), regular(Failed)], LegState::Released(META)),
-        // The first settlement stands.
+        // What a phone reported stands above a failure, whichever came first.
         (vec![regular(Delivered), plain(Failed)], LegState::Captured(META)),
-        (vec![plain(Failed), regular(Delivered)], LegState::Released(META)),
-        (vec![priced(Delivered, PricingType::FreeCustomerService), regular(Read)], LegState::Released(META)),
+        (vec![plain(Failed), regular(Delivered)], LegState::LateCaptured(META)),
+        (vec![plain(Failed), plain(Delivered), regular(Sent)], LegState::LateCaptured(META)),
+        (vec![plain(Delivered), plain(Failed)], LegState::Held(META)),
+        (vec![plain(Failed), priced(Delivered, PricingType::FreeCustomerService)], LegState::Released(META)),
+        // Charged by any of its statuses is charged, whichever came first.
+        (vec![priced(Delivered, PricingType::FreeCustomerService), regular(Read)], LegState::LateCaptured(META)),
         (vec![regular(Delivered), priced(Read, PricingType::FreeCustomerService)], LegState::Captured(META)),
     ] {
         let story = accepted().hear_all(&reports);
@@ -263,6 +289,35 @@ fn the_category_that_meta_names_decides_the_fee() {
 }
 
 #[test]
+fn a_category_named_anew_costs_the_same_in_every_order_also_beside_a_failure() {
+    for (fee, taken) in [(20_000, Micros(20_000)), (80_000, Micros(80_000))] {
+        let reports = [repriced(Sent, fee), repriced(Delivered, fee), plain(Read), plain(Failed)];
+        for order in permutations(&reports) {
+            let story = accepted().hear_all(order.iter().flat_map(|report| [report, report]));
+            assert_eq!(story.taken_in_the_end(), (BASE, taken), "{order:?}");
+        }
+    }
+    // Two categories: the dearest, by one late capture.
+    for order in permutations(&[repriced(Sent, 20_000), repriced(Delivered, 80_000), plain(Read)]) {
+        assert_eq!(accepted().hear_all(&order).taken_in_the_end().1, Micros(80_000), "{order:?}");
+    }
+}
+
+#[test]
+fn a_repeat_that_says_more_of_the_price_counts_whichever_came_first() {
+    let free = priced(Delivered, PricingType::FreeCustomerService);
+    let tellings = [plain(Delivered), free, regular(Delivered), repriced(Delivered, 80_000)];
+    for (place, less) in tellings.iter().enumerate() {
+        for more in &tellings[place..] {
+            assert!(!less.tells_more_than(more, META), "{less:?} {more:?}");
+            assert_eq!(more.tells_more_than(less, META), more != less);
+            let (one, other) = (accepted().hear_all([less, more]), accepted().hear_all([more, less]));
+            assert_eq!(one.taken_in_the_end(), other.taken_in_the_end(), "{less:?} {more:?}");
+        }
+    }
+}
+
+#[test]
 fn where_meta_bills_the_customer_nothing_happens_to_its_leg() {
     for beginning in [Some(OutcomeKind::Accepted), None, Some(OutcomeKind::Unknown)] {
         let reports = [regular(Sent), repriced(Delivered, 80_000), plain(Failed)];
@@ -304,15 +359,21 @@ fn sandbox_settles_alike_and_a_fake_never() {
 
 #[test]
 fn what_nothing_decided_in_time_is_captured_where_it_was_delivered_and_else_released() {
-    let overdue = |reports: &[Report]| decide_overdue(&accepted().hear_all(reports).standing).map(|step| step.movement);
+    let overdue = |reports: &[Report]| {
+        let standing = accepted().hear_all(reports).standing;
+        decide_overdue(standing.meta, waits_for_a_price(standing.meta, &standing.known)).map(|step| step.movement)
+    };
     assert_eq!(overdue(&[]), Some(Movement::Release));
     assert_eq!(overdue(&[plain(Sent)]), Some(Movement::Release));
     assert_eq!(overdue(&[plain(Delivered)]), Some(Movement::Capture));
+    assert_eq!(overdue(&[plain(Delivered), plain(Failed)]), Some(Movement::Capture));
+    assert_eq!(overdue(&[plain(Failed), plain(Delivered)]), Some(Movement::LateCapture), "the same in the other order");
+    assert_eq!(overdue(&[plain(Failed)]), None, "given back");
     assert_eq!(overdue(&[regular(Delivered)]), None, "settled");
     assert_eq!(overdue(&[Report { moves_operator_fee: false, ..plain(Delivered) }]), Some(Movement::Release));
     // What was released for want of a status is taken late when one comes.
     let mut story = accepted();
-    let step = decide_overdue(&story.standing).expect("a release");
+    let step = decide_overdue(story.standing.meta, false).expect("a release");
     story.standing.meta = story.standing.meta.apply(step.movement, step.amount).expect("of a hold");
     assert_eq!(story.hear_all([&regular(Delivered)]).standing.meta, LegState::LateCaptured(META));
 }

@@ -5,7 +5,7 @@ use rusqlite::params;
 use turnpike_domain::time::{DAY_MS, UnixMs, UtcDay};
 
 use super::record::SLOTS;
-use super::state::heard_span;
+use super::state::{BLOCK, heard_span};
 use super::sweep::{mark, write_mark};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::messages::{Forgotten, oldest_table};
@@ -47,7 +47,7 @@ impl Writer<'_> {
         if self.forget_events(before.events)? || self.forget_quarantine(before.events)? || self.forget_statuses(before.statuses)? {
             return Ok(Forgotten::Slice);
         }
-        self.forget_heard()?;
+        self.forget_by_application()?;
         Ok(Forgotten::Nothing)
     }
 
@@ -107,11 +107,16 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    fn forget_heard(&mut self) -> Result<(), Failure> {
+    /// The small rows by application: spans in which a number was heard of, blocks without an event.
+    fn forget_by_application(&mut self) -> Result<(), Failure> {
         let oldest = heard_span(UnixMs(self.memory.newest_at.0.saturating_sub(HEARD_KEPT_MS)));
         let applications: Vec<i64> =
             self.connection.prepare_cached("SELECT id FROM applications")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let first_event: i64 = self.connection.query_row("SELECT coalesce(min(key), 0) FROM events", [], |row| row.get(0))?;
         for application in applications {
+            self.connection
+                .prepare_cached("DELETE FROM event_blocks WHERE application = ?1 AND block < ?2")?
+                .execute([application, first_event.div_euclid(BLOCK)])?;
             self.connection
                 .prepare_cached("DELETE FROM heard WHERE application = ?1 AND span < ?2")?
                 .execute(params![application, oldest])?;

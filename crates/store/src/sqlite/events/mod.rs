@@ -19,7 +19,7 @@ pub(super) use self::forget::STATUSES_FORGOTTEN;
 pub(super) use self::ids::{event_id, event_key};
 pub(super) use self::job::{EventsJob, set_wallet_alert, wallet_alert};
 pub(super) use self::notices::leave as leave_notice;
-pub(super) use self::state::{EventState, RecoveredEvents, bodies_table, recover};
+pub(super) use self::state::{BLOCK, EventState, RecoveredEvents, bodies_table, recover};
 use super::SqliteStore;
 use super::messages::{self as stored, Forgotten};
 use super::writer::Job;
@@ -87,8 +87,8 @@ impl Events for SqliteStore {
         }))
     }
 
-    fn open_unknowns(&self, admitted_before: UnixMs, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
-        Box::pin(self.read(move |snapshot| sweep::open_unknowns(snapshot, admitted_before, limit)))
+    fn open_unknowns(&self, admitted_before: UnixMs, after: Option<MessageKey>, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
+        Box::pin(self.read(move |snapshot| sweep::open_unknowns(snapshot, admitted_before, after, limit)))
     }
 
     fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>> {

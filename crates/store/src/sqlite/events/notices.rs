@@ -10,6 +10,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
 
 use super::state::Alert;
+use crate::deliveries::GivenUp;
 use crate::endpoints::EndpointId;
 use crate::events::{Notice, NoticeKind};
 use crate::sqlite::failure::{Failure, corrupt};
@@ -23,6 +24,7 @@ const MESSAGE_RESOLVED: i64 = 1;
 const ENDPOINT_DISABLED: i64 = 2;
 const ENDPOINT_FAILING: i64 = 3;
 const BALANCE_LOW: i64 = 4;
+const BACKLOG_OVERFLOW: i64 = 5;
 
 /// Leaves a notice, in the open transaction.
 pub(in crate::sqlite) fn leave(
@@ -35,6 +37,7 @@ pub(in crate::sqlite) fn leave(
         NoticeKind::MessageResolved(message) => (MESSAGE_RESOLVED, message.0, String::new()),
         NoticeKind::EndpointDisabled(endpoint, reason) => (ENDPOINT_DISABLED, endpoint.0, reason.clone()),
         NoticeKind::EndpointFailing(endpoint) => (ENDPOINT_FAILING, endpoint.0, String::new()),
+        NoticeKind::BacklogOverflow(endpoint, GivenUp { many, old }) => (BACKLOG_OVERFLOW, endpoint.0, format!("{many} {old}")),
         NoticeKind::BalanceLow { mode, available } => (BALANCE_LOW, i64::from(mode.number()), available.0.to_string()),
     };
     connection
@@ -80,6 +83,10 @@ fn read(row: &Row<'_>) -> Result<Notice, Failure> {
         MESSAGE_RESOLVED => NoticeKind::MessageResolved(MessageKey(subject)),
         ENDPOINT_DISABLED => NoticeKind::EndpointDisabled(EndpointId(subject), detail),
         ENDPOINT_FAILING => NoticeKind::EndpointFailing(EndpointId(subject)),
+        BACKLOG_OVERFLOW => {
+            let counts = detail.split_once(' ').and_then(|(many, old)| Some(GivenUp { many: many.parse().ok()?, old: old.parse().ok()? }));
+            NoticeKind::BacklogOverflow(EndpointId(subject), counts.ok_or_else(|| corrupt("notices", "detail", id))?)
+        }
         BALANCE_LOW => NoticeKind::BalanceLow {
             mode: Mode::from_number(subject).ok_or_else(|| corrupt("notices", "subject", id))?,
             available: detail.parse().map(Micros).map_err(|_| corrupt("notices", "detail", id))?,

@@ -74,6 +74,7 @@ impl Writer<'_> {
         let raw = self.keep(post)?;
         let at = post.received_at;
         let key = self.events.next_event();
+        self.events.note_block(event.application, key)?;
         // A repeat of a status of ours is told by the message; everything else by its identity.
         let by_message = event.status.is_some() && about.is_some();
         let identity = (!by_message).then_some(&event.identity);

@@ -18,6 +18,9 @@ use crate::sqlite::failure::{Failure, corrupt};
 use crate::sqlite::hash_index::{self, HashIndex};
 use crate::sqlite::memory::WalletKey;
 
+/// Events of one block: what a list passes over at once, where it holds none of the application.
+pub(in crate::sqlite) const BLOCK: i64 = 4_096;
+
 /// How long Meta's repeats are recognised: it repeats for seven days (contract §8).
 const IDENTITY_KEPT_MS: i64 = 8 * DAY_MS;
 
@@ -85,6 +88,8 @@ pub(in crate::sqlite) struct EventState<'c> {
     applications: HashMap<ApplicationId, OrganizationId>,
     endpoints: HashMap<EndpointId, (ApplicationId, u8)>,
     heard: HashSet<(ApplicationId, i64)>,
+    /// The newest block of events that is known to hold one of the application.
+    blocks: HashMap<ApplicationId, i64>,
     pub(super) insert_event: Statement<'c>,
     pub(super) insert_delivery: Statement<'c>,
     pub(super) insert_status: Statement<'c>,
@@ -116,6 +121,7 @@ impl<'c> EventState<'c> {
             applications: HashMap::new(),
             endpoints: HashMap::new(),
             heard: HashSet::new(),
+            blocks: HashMap::new(),
             insert_event: connection.prepare(
                 "INSERT INTO events (key, organization, application, mode, kind, at, user, message, message_at, raw, identity, aliases)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
@@ -208,6 +214,23 @@ impl<'c> EventState<'c> {
         self.connection
             .prepare_cached("INSERT OR IGNORE INTO heard (application, span) VALUES (?1, ?2)")?
             .execute([application.0, span])?;
+        Ok(())
+    }
+
+    /// Notes that an event of this application lies in its block. Keys only grow, so the newest block
+    /// is all that has to be remembered.
+    pub(super) fn note_block(&mut self, application: ApplicationId, event: i64) -> Result<(), Failure> {
+        let block = event.div_euclid(BLOCK);
+        if self.blocks.get(&application) == Some(&block) {
+            return Ok(());
+        }
+        if self.blocks.len() >= REMEMBERED_MAX {
+            self.blocks.clear();
+        }
+        self.blocks.insert(application, block);
+        self.connection
+            .prepare_cached("INSERT OR IGNORE INTO event_blocks (application, block) VALUES (?1, ?2)")?
+            .execute([application.0, block])?;
         Ok(())
     }
 

@@ -6,12 +6,12 @@
 
 use rusqlite::params;
 use turnpike_domain::ids::{ApplicationId, MessageKey, OrganizationId};
-use turnpike_domain::ledger::Leg;
+use turnpike_domain::ledger::{Leg, LegState};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
-use turnpike_domain::webhook::settle::{self, Decision, Move, Proof, Report};
 use turnpike_domain::webhook::{PricingType, StatusKind};
+use turnpike_domain::webhook::settle::{self, Decision, Move, Proof, Report};
 
 use crate::events::{StatusEffect, StatusReport};
 use crate::ledger::{LegMoved, MoveLeg};
@@ -85,7 +85,8 @@ impl Writer<'_> {
         let Reported { key, standing: mut now, by_token } = found;
         let id = self.cipher.message_id(now.admitted_at, key);
         let mut known = self.known_statuses(key)?;
-        let noted = self.note_status(key, report, received_at, by_token && report.moves_operator_fee, &mut known)?;
+        let settles = by_token && report.moves_operator_fee;
+        let noted = self.note_status(key, now.held_meta, report, received_at, settles, &mut known)?;
         let first = matches!(noted, Noted::First(_));
         let mut resolved = false;
         if let Noted::First(counted) | Noted::Adds(counted) = noted {
@@ -125,11 +126,12 @@ impl Writer<'_> {
         Ok(known)
     }
 
-    /// Writes the status down, or what a repeat of it adds: our token, or a price. What counts now
-    /// is taken out of `known`.
+    /// Writes the status down, or what a repeat of it adds: our token, or more of a price. What counts
+    /// now is taken out of `known`.
     fn note_status(
         &mut self,
         key: MessageKey,
+        held_meta: Micros,
         report: &StatusReport,
         received_at: UnixMs,
         settles: bool,
@@ -153,7 +155,7 @@ impl Writer<'_> {
         };
         let same = &known[place];
         // What may not settle never lends its price to what may.
-        let adds = if same.moves_operator_fee == settles { report.pricing.is_some() && same.pricing.is_none() } else { settles };
+        let adds = if same.moves_operator_fee == settles { new.tells_more_than(same, held_meta) } else { settles };
         if !adds {
             return Ok(Noted::Nothing);
         }
@@ -216,10 +218,16 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Delivered, held, and nobody has said at what price: the sweeper looks again after a while.
+    /// Delivered, and nobody has said at what price: the sweeper looks again after a while. A price
+    /// that took the fee, or gave it back, ended that with its movement; one that came after the fee
+    /// had been given back and charges nothing ends it here.
     fn watch_for_a_price(&mut self, key: MessageKey, now: &Standing, known: &[Report], received_at: UnixMs) -> Result<(), Failure> {
-        let delivered = known.iter().any(|known| known.moves_operator_fee && is_delivery(known.status));
-        if delivered && now.meta.held() > Micros::ZERO {
+        if !settle::waits_for_a_price(now.meta, known) {
+            let says_a_price = known.last().is_some_and(|counted| counted.moves_operator_fee && counted.pricing.is_some());
+            if says_a_price && matches!(now.meta, LegState::Released(_)) {
+                self.events.not_unpriced.execute([key.0])?;
+            }
+        } else {
             self.connection
                 .prepare_cached("INSERT OR IGNORE INTO unpriced (message, delivered_at) VALUES (?1, ?2)")?
                 .execute([key.0, received_at.0])?;
@@ -255,10 +263,6 @@ fn reason(because: &str, report: &Report) -> String {
     }
     said.push(')');
     said
-}
-
-fn is_delivery(status: StatusKind) -> bool {
-    matches!(status, StatusKind::Delivered | StatusKind::Read | StatusKind::Played)
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {

@@ -6,7 +6,7 @@ use turnpike_domain::ids::{ApplicationId, MessageKey, OrganizationId};
 use turnpike_domain::time::{DAY_MS, UnixMs};
 
 use super::state::heard_span;
-use crate::events::{IntakeGaps, OpenUnknown, Overdue};
+use crate::events::{IntakeGaps, OPEN_UNKNOWNS_MAX, OpenUnknown, Overdue};
 use crate::sqlite::failure::Failure;
 use crate::sqlite::writer::Writer;
 
@@ -48,17 +48,23 @@ impl Writer<'_> {
     }
 }
 
-/// Unknown outcomes that nothing decided, oldest first.
-pub(super) fn open_unknowns(connection: &Connection, admitted_before: UnixMs, limit: u32) -> Result<Vec<OpenUnknown>, Failure> {
+/// Unknown outcomes that nothing decided, those after a message, oldest first.
+pub(super) fn open_unknowns(
+    connection: &Connection,
+    admitted_before: UnixMs,
+    after: Option<MessageKey>,
+    limit: u32,
+) -> Result<Vec<OpenUnknown>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT m.key, m.organization, m.application, m.at
          FROM open_unknowns u
          CROSS JOIN messages m ON m.key = u.message
-         WHERE m.at < ?1
+         WHERE u.message > ?1 AND m.at < ?2
          ORDER BY u.message
-         LIMIT ?2",
+         LIMIT ?3",
     )?;
-    let mut rows = statement.query(params![admitted_before.0, limit.min(PAGE_MAX)])?;
+    let after = after.map_or(0, |after| after.0);
+    let mut rows = statement.query(params![after, admitted_before.0, limit.min(OPEN_UNKNOWNS_MAX)])?;
     let mut unknowns = Vec::new();
     while let Some(row) = rows.next()? {
         let (message, application, admitted_at) = (MessageKey(row.get(0)?), ApplicationId(row.get(2)?), UnixMs(row.get(3)?));

@@ -24,7 +24,7 @@ impl Model {
         if let Some(place) = same {
             let known = &message.reports[place];
             let adds = if known.moves_operator_fee == report.moves_operator_fee {
-                report.pricing.is_some() && known.pricing.is_none()
+                report.tells_more_than(known, message.held[1])
             } else {
                 report.moves_operator_fee
             };
