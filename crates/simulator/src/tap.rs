@@ -15,11 +15,12 @@ const CALL_PERMISSION_SECONDS: i64 = 7 * 24 * 3_600;
 ///
 /// `{"message_id": "wamid.…", "button": "yes"}` taps on a message;
 /// `{"from": "905321234567", "row": "Tomorrow"}` on the newest message to that
-/// user on which anything can be tapped.
+/// user that has such a row.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tap {
-    /// On which message; left out, the newest of the user's with something to tap.
+    /// On which message; left out, the newest of the user's that has what is named, or, where nothing
+    /// is, with something to tap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
     /// Who; may be left out where the message is said.
@@ -31,6 +32,9 @@ pub struct Tap {
     /// A button's id, title or (of a template) payload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub button: Option<String>,
+    /// Whatever has this id or title: a button, a row, the button of a flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// A list row's id or title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<String>,
@@ -59,8 +63,8 @@ enum What {
 
 /// A user taps.
 pub(crate) fn tap(world: &World, tap: &Tap) -> Result<Happened, String> {
-    if [tap.button.is_some(), tap.row.is_some(), tap.flow.is_some()].into_iter().filter(|given| *given).count() > 1 {
-        return Err("button, row, flow: only one can be tapped at a time".to_owned());
+    if [tap.button.is_some(), tap.row.is_some(), tap.title.is_some(), tap.flow.is_some()].into_iter().filter(|given| *given).count() > 1 {
+        return Err("button, row, title, flow: only one can be tapped at a time".to_owned());
     }
     let message = message(world, tap)?;
     let person = inbound::person(world, tap.from.as_deref().unwrap_or(&message.user), "from")?;
@@ -94,40 +98,66 @@ fn message(world: &World, tap: &Tap) -> Result<std::sync::Arc<SentMessage>, Stri
     let person = inbound::person(world, from, "from")?;
     let theirs = |message: &SentMessage| message.user == person.user_id || Some(message.user.as_str()) == person.phone.as_deref();
     let of_number = |message: &SentMessage| tap.phone_number_id.as_ref().is_none_or(|number| *number == message.phone_number_id);
+    let can_be_meant = |message: &SentMessage| message.payload.is_some() && theirs(message) && of_number(message);
+    let wanted = Wanted::of(tap);
+    // What was named is looked for on older messages, too: a person scrolls up. What is nowhere is
+    // explained by the newest.
     world
         .sent
-        .newest(|message| message.payload.is_some() && theirs(message) && of_number(message) && !targets(world, message).is_empty())
+        .newest(|message| can_be_meant(message) && wanted.among(&targets(world, message)).is_some())
+        .or_else(|| world.sent.newest(|message| can_be_meant(message) && !targets(world, message).is_empty()))
         .ok_or_else(|| format!("from: no message with anything to tap was sent to {from}"))
 }
 
-fn choose(tap: &Tap, message: &SentMessage, targets: Vec<Target>) -> Result<Target, String> {
-    let (member, what, wanted) = match (&tap.button, &tap.row, &tap.flow) {
-        (Some(button), _, _) => ("button", What::Button, Some(button)),
-        (_, Some(row), _) => ("row", What::Row, Some(row)),
-        (_, _, Some(_)) => ("flow", What::Flow, None),
-        // Nothing said: the first thing that there is.
-        _ => {
-            return targets
-                .into_iter()
-                .next()
-                .ok_or_else(|| format!("message_id: on {} ({}) nothing can be tapped", message.wamid, message.kind));
+/// What a tap names.
+struct Wanted<'a> {
+    /// The member that names it; for a sentence.
+    member: &'static str,
+    /// `None`: of any sort.
+    what: Option<What>,
+    /// Id or title; `None`: the first of its sort.
+    name: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    fn of(tap: &Tap) -> Wanted<'_> {
+        let wanted = |member, what, name| Wanted { member, what, name };
+        match (&tap.button, &tap.row, &tap.title, &tap.flow) {
+            (Some(button), ..) => wanted("button", Some(What::Button), Some(button.as_str())),
+            (_, Some(row), ..) => wanted("row", Some(What::Row), Some(row.as_str())),
+            (_, _, Some(title), _) => wanted("title", None, Some(title.as_str())),
+            (_, _, _, Some(_)) => wanted("flow", Some(What::Flow), None),
+            _ => wanted("message_id", None, None),
         }
-    };
-    let there: Vec<String> =
-        targets.iter().filter(|target| target.what == what).map(|target| format!("{:?} ({})", target.title, target.id)).collect();
-    let by_id = |target: &&Target| target.what == what && wanted.is_none_or(|wanted| target.id == *wanted);
-    let by_title = |target: &&Target| target.what == what && wanted.is_none_or(|wanted| target.title == *wanted);
-    let at = targets.iter().position(|target| by_id(&target)).or_else(|| targets.iter().position(|target| by_title(&target)));
-    match at {
-        Some(at) => Ok(targets.into_iter().nth(at).expect("a position within it")),
-        None if there.is_empty() => Err(format!("{member}: the message {} ({}) has none", message.wamid, message.kind)),
-        None => Err(format!(
-            "{member}: the message {} has no {:?}; it has {}",
-            message.wamid,
-            wanted.map_or("flow", String::as_str),
-            there.join(", ")
-        )),
     }
+
+    fn is_of_sort(&self, target: &Target) -> bool {
+        self.what.is_none_or(|what| target.what == what)
+    }
+
+    /// Which of these it is; an id goes before a title.
+    fn among(&self, targets: &[Target]) -> Option<usize> {
+        let Some(name) = self.name else { return targets.iter().position(|target| self.is_of_sort(target)) };
+        let by = |of: fn(&Target) -> &str| targets.iter().position(|target| self.is_of_sort(target) && of(target) == name);
+        by(|target| &target.id).or_else(|| by(|target| &target.title))
+    }
+}
+
+fn choose(tap: &Tap, message: &SentMessage, mut targets: Vec<Target>) -> Result<Target, String> {
+    let wanted = Wanted::of(tap);
+    if let Some(at) = wanted.among(&targets) {
+        return Ok(targets.swap_remove(at));
+    }
+    let there: Vec<String> =
+        targets.iter().filter(|target| wanted.is_of_sort(target)).map(|target| format!("{:?} ({})", target.title, target.id)).collect();
+    let member = wanted.member;
+    Err(match wanted.name {
+        Some(name) if !there.is_empty() => {
+            format!("{member}: the message {} has no {name:?}; it has {}", message.wamid, there.join(", "))
+        }
+        _ if targets.is_empty() => format!("{member}: on {} ({}) nothing can be tapped", message.wamid, message.kind),
+        _ => format!("{member}: the message {} ({}) has none", message.wamid, message.kind),
+    })
 }
 
 /// All that can be tapped on a message.

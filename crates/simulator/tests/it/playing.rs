@@ -6,7 +6,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use turnpike_simulator::{Config, Preference, RawEvent, Reply, Tap, TemplateChange, TemplateSeed, Timing, User, Window, demo_templates};
+use turnpike_simulator::{
+    Config, Number, Preference, RawEvent, Reply, Tap, TemplateChange, TemplateSeed, Timing, User, Window, demo_templates,
+};
 
 use crate::client::{call, text_to};
 use crate::receiver::SECRET;
@@ -192,6 +194,41 @@ async fn buttons_rows_and_flows_that_were_sent_can_be_tapped_and_no_others() {
         let refused = simulator.tap(&tap).expect_err("it cannot be tapped").to_string();
         assert!(refused.contains(why), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn what_is_tapped_by_its_title_is_found_on_older_messages_too() {
+    let (simulator, receiver) = subscribed(at_once()).await;
+    let interactive = |inner: Value| json!({"messaging_product": "whatsapp", "to": USER, "type": "interactive", "interactive": inner});
+    let buttons = interactive(json!({"type": "button", "body": {"text": "Coming?"},
+        "action": {"buttons": [{"type": "reply", "reply": {"id": "yes", "title": "Yes"}}]}}));
+    let list = interactive(json!({"type": "list", "body": {"text": "When?"}, "action": {"button": "Days",
+        "sections": [{"title": "Week", "rows": [{"id": "d1", "title": "Monday"}]}]}}));
+    let flow = interactive(json!({"type": "flow", "body": {"text": "Book"}, "action": {"name": "flow", "parameters": {
+        "flow_message_version": "3", "flow_token": "tok", "flow_id": "5", "flow_cta": "Open"}}}));
+    let sent = [send(&simulator, &buttons).await, send(&simulator, &list).await, send(&simulator, &flow).await];
+    assert!(simulator.settled().await);
+    let titled = |title: &str| Tap { from: Some(USER.to_owned()), title: Some(title.to_owned()), ..Tap::default() };
+    let named = [titled("Yes"), titled("d1"), titled("Open"), Tap { row: Some("Monday".to_owned()), title: None, ..titled("") }];
+    for (tap, wamid) in named.iter().zip([&sent[0], &sent[1], &sent[2], &sent[1]]) {
+        receiver.forget();
+        simulator.tap(tap).expect("it can be tapped");
+        assert!(simulator.settled().await);
+        assert_eq!(receiver.messages().remove(0)["context"]["id"], wamid.as_str(), "{tap:?}");
+    }
+    let refused = simulator.tap(&titled("Sunday")).expect_err("no message has it").to_string();
+    assert!(refused.contains("has no \"Sunday\"; it has \"Open\""), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stranger_writes_to_the_number_that_was_declared() {
+    let number = Number { id: "1001".to_owned(), waba_id: "2001".to_owned() };
+    let (simulator, _receiver) = subscribed(Config { numbers: vec![number], ..at_once() }).await;
+    let sent = call(simulator.address(), "POST", "/v23.0/777/messages", Some(&text_to(USER))).await;
+    assert_eq!(sent.status, 200);
+    let to = |user: &str| simulator.reply(Reply::text(user, "Hello")).expect("it can be written").phone_number_id;
+    assert_eq!(to("905320000009").as_deref(), Some("1001"));
+    assert_eq!(to(USER).as_deref(), Some("777"), "an answer goes to who wrote");
 }
 
 #[tokio::test]
