@@ -35,7 +35,11 @@ impl FromStr for Network {
         if bits > width {
             return Err(NotANetwork);
         }
-        Ok(Network { address, bits })
+        // Addresses are judged as what they are, so a range of IPv4 written as IPv6 is read as IPv4.
+        match (address.to_canonical(), width - bits) {
+            (IpAddr::V4(inner), free @ 0..=32) => Ok(Network { address: IpAddr::V4(inner), bits: 32 - free }),
+            _ => Ok(Network { address, bits }),
+        }
     }
 }
 
@@ -92,11 +96,12 @@ impl FromIterator<Network> for AllowedNetworks {
 }
 
 /// Why `address` may not be dialled, in a few words; `None` where it may. An IPv4 address written
-/// as IPv6 is judged as what it is.
+/// as IPv6 is judged as what it is; one behind NAT64 too, where the operator allows NAT64, since that
+/// is said to reach the public by IPv6 and not to reach what lies inside (RFC 6052 §3.1).
 #[must_use]
 pub fn forbidden(address: IpAddr, allowed: &AllowedNetworks) -> Option<&'static str> {
     if allowed.contains(address) {
-        return None;
+        return behind_nat64(address).and_then(|address| forbidden(IpAddr::V4(address), allowed));
     }
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -110,6 +115,17 @@ pub fn forbidden(address: IpAddr, allowed: &AllowedNetworks) -> Option<&'static 
             .or_else(|| (address.segments()[0] >> 13 != 1).then_some("not a public IPv6 address")),
     }
 }
+
+/// The IPv4 address that is reached through `64:ff9b::/96`.
+fn behind_nat64(address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(address) = address else { return None };
+    let (network, bits) = NAT64;
+    let [.., a, b, c, d] = address.octets();
+    covers6(Ipv6Addr::from(network), bits, address).then_some(Ipv4Addr::new(a, b, c, d))
+}
+
+/// The well-known prefix of NAT64.
+const NAT64: ([u16; 8], u8) = ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
 fn covers4(network: Ipv4Addr, bits: u8, address: Ipv4Addr) -> bool {
     let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
@@ -146,7 +162,7 @@ const FORBIDDEN6: &[([u16; 8], u8, &str)] = &[
     ([0, 0, 0, 0, 0, 0, 0, 0], 128, "no address (::)"),
     ([0, 0, 0, 0, 0, 0, 0, 1], 128, "this machine (::1)"),
     ([0, 0, 0, 0, 0, 0, 0, 0], 96, "IPv4 inside IPv6, long deprecated (::/96)"),
-    ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, "NAT64 (64:ff9b::/96)"),
+    (NAT64.0, NAT64.1, "NAT64 (64:ff9b::/96)"),
     ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48, "local NAT64 (64:ff9b:1::/48)"),
     ([0x100, 0, 0, 0, 0, 0, 0, 0], 64, "discard-only (100::/64)"),
     ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, "protocol assignments, Teredo among them (2001::/23)"),

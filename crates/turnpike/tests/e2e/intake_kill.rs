@@ -5,6 +5,7 @@
 //! 200; what was not, they send again after the start, as Meta would.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -69,7 +70,12 @@ fn wamid(n: usize) -> String {
 
 /// A batch of inbound messages, from the nth on.
 fn batch(first: usize) -> String {
-    let messages: Vec<Value> = (first..first + BATCH)
+    inbound(first..first + BATCH)
+}
+
+/// What Meta posts of these inbound messages.
+pub(crate) fn inbound(numbers: Range<usize>) -> String {
+    let messages: Vec<Value> = numbers
         .map(|n| {
             json!({
                 "from": recipient(n % 7), "id": wamid(n), "timestamp": (1_795_000_000 + n).to_string(),

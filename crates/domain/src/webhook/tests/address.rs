@@ -167,3 +167,25 @@ fn what_is_no_network_is_refused() {
         assert_eq!(text.parse::<Network>(), Err(NotANetwork), "{text}");
     }
 }
+
+#[test]
+fn who_allows_nat64_allows_the_public_behind_it_and_nothing_inside() {
+    let networks = |texts: &[&str]| texts.iter().map(|text| text.parse::<Network>().expect(text)).collect::<AllowedNetworks>();
+    let why = |address: &str, allowed: &[&str]| forbidden(address.parse().expect(address), &networks(allowed));
+    assert_eq!(why("64:ff9b::8.8.8.8", &["64:ff9b::/96"]), None);
+    for inside in ["64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::127.0.0.1"] {
+        assert!(why(inside, &["64:ff9b::/96"]).is_some() && why(inside, &["::/0"]).is_some(), "{inside}");
+    }
+    assert_eq!(why("64:ff9b::10.0.0.1", &["64:ff9b::/96", "10.0.0.0/8"]), None, "each was allowed");
+    assert!(why("64:ff9b::10.0.0.1", &["10.0.0.0/8"]).is_some(), "the way was not");
+}
+
+#[test]
+fn a_range_of_ipv4_may_be_written_as_ipv6() {
+    for (written, read) in [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:10.1.2.3", "10.1.2.3/32"), ("::ffff:0:0/96", "0.0.0.0/0")] {
+        assert_eq!(written.parse::<Network>().expect(written), read.parse().expect(read));
+    }
+    // Wider than what is IPv4: a range of IPv6, in which no IPv4 address lies.
+    let wide: Network = "::ffff:0:0/95".parse().expect("a range");
+    assert!(!wide.contains("10.0.0.1".parse().expect("an address")));
+}
