@@ -10,6 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// thousand is a false "maybe" in a full filter: a false one costs a read, memory costs 3 bytes.
 const BITS_PER_ENTRY: usize = 24;
 
+/// Bits per entry of a narrow filter: half the memory, and about one "maybe" in a hundred is false.
+const NARROW_BITS_PER_ENTRY: usize = 12;
+
 /// Bits that an entry sets in its line.
 const PROBES: u32 = 7;
 
@@ -26,7 +29,29 @@ pub(super) struct Filter {
 impl Filter {
     /// A filter for about `entries` entries; more only make "maybe" more frequent.
     pub(super) fn for_entries(entries: usize) -> Filter {
-        let lines = (entries * BITS_PER_ENTRY).div_ceil(LINE_BITS).max(1);
+        Filter::of_bits(entries * BITS_PER_ENTRY)
+    }
+
+    /// A narrow filter for about `entries` entries: for filters that there are many of.
+    pub(super) fn narrow_for_entries(entries: usize) -> Filter {
+        Filter::of_bits(entries * NARROW_BITS_PER_ENTRY)
+    }
+
+    /// The filter that [`Filter::to_bytes`] gave; `None` where these can be no filter's bytes.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Filter> {
+        let words: Vec<AtomicU64> =
+            bytes.chunks_exact(8).map(|word| AtomicU64::new(u64::from_le_bytes(word.try_into().unwrap_or_default()))).collect();
+        let lines = (words.len() / LINE_WORDS) as u64;
+        (lines > 0 && bytes.len() == words.len() * 8 && words.len() % LINE_WORDS == 0).then_some(Filter { words, lines })
+    }
+
+    /// Its bits, for the disk.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect()
+    }
+
+    fn of_bits(bits: usize) -> Filter {
+        let lines = bits.div_ceil(LINE_BITS).max(1);
         let words = std::iter::repeat_with(AtomicU64::default).take(lines * LINE_WORDS).collect();
         Filter { words, lines: lines as u64 }
     }
@@ -74,5 +99,18 @@ mod tests {
         assert!((0..10_000).all(|n| filter.may_contain(spread(n + 1))));
         let false_maybes = (0..100_000).filter(|n| filter.may_contain(spread(1_000_000 + n))).count();
         assert!(false_maybes < 200, "{false_maybes} of 100,000");
+    }
+
+    #[test]
+    fn a_narrow_filter_comes_back_from_its_bytes_and_denies_most() {
+        let filter = Filter::narrow_for_entries(10_000);
+        (0..10_000u64).for_each(|n| filter.insert(spread(n + 1)));
+        let back = Filter::from_bytes(&filter.to_bytes()).expect("its own bytes");
+        assert!((0..10_000).all(|n| back.may_contain(spread(n + 1))));
+        let false_maybes = (0..100_000).filter(|n| back.may_contain(spread(1_000_000 + n))).count();
+        assert!(false_maybes < 2_000, "{false_maybes} of 100,000");
+        for length in [0, 7, 8, 63, 65] {
+            assert!(Filter::from_bytes(&vec![0; length]).is_none(), "{length}");
+        }
     }
 }

@@ -2,18 +2,22 @@
 //!
 //! The newest entries are a map in memory (the tail). When it is full it becomes a segment: 256
 //! pages, one per first byte of the hash, written a few per commit beside other work and never
-//! touched again. A look-up asks the tail, then one page of each segment, newest first. For
-//! idempotency keys, which are asked for on every keyed request, a filter in memory says which
-//! segments need no look. A crash loses nothing: what no finished segment holds is read again from
-//! the rows at the next start.
+//! touched again. A look-up asks the tail, then one page of each segment, newest first. Filters in
+//! memory say which segments need no look: for what is kept for a while only (idempotency keys,
+//! identities of events, asked for on every request) a wide one over many segments; for wamids, kept
+//! for ever, a narrow one for each of the newest segments, written beside it, so that a start reads
+//! filters and not pages. A crash loses nothing: what no finished segment holds is read again from the
+//! rows at the next start.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use turnpike_domain::ids::MessageKey;
-use turnpike_domain::time::UnixMs;
+use turnpike_domain::time::{DAY_MS, UnixMs};
 
 use super::failure::Failure;
 use super::filter::{Filter, spread};
@@ -34,6 +38,14 @@ const ENTRY_BYTES: usize = 16;
 /// Segments under one filter at most. Filters double up to it, so that there are few to ask.
 const SEGMENTS_PER_FILTER: usize = 64;
 
+/// How long a segment of what is kept for ever has its filter in memory: Meta keeps an undelivered
+/// message for 30 days, the sweep gives its fee back after 38, and a webhook is repeated for 7.
+const FILTERED_FOR_MS: i64 = 45 * DAY_MS;
+
+/// Segments that have one at most: the newest fifty million entries, 72 MB. Who sends less in 45
+/// days needs less.
+const FILTERED_MAX: usize = 1_024;
+
 /// Which tables an index lives in.
 pub(super) struct Tables {
     find_page: &'static str,
@@ -42,6 +54,8 @@ pub(super) struct Tables {
     write_segment: &'static str,
     delete_segment: &'static str,
     segments: &'static str,
+    /// Where each segment has a filter of its own: how it is written, and read.
+    filter: Option<[&'static str; 2]>,
 }
 
 /// Where idempotency keys are found.
@@ -52,6 +66,7 @@ pub(super) const IDEMPOTENCY: Tables = Tables {
     write_segment: "INSERT INTO idempotency_segments (segment, first_message, last_message, newest_at, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
     delete_segment: "DELETE FROM idempotency_segments WHERE segment = ?1",
     segments: "SELECT segment, last_message, newest_at FROM idempotency_segments ORDER BY segment",
+    filter: None,
 };
 
 /// Where wamids are found.
@@ -62,6 +77,7 @@ pub(super) const WAMIDS: Tables = Tables {
     write_segment: "INSERT INTO wamid_segments (segment, first_message, last_message, newest_at, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
     delete_segment: "DELETE FROM wamid_segments WHERE segment = ?1",
     segments: "SELECT segment, last_message, newest_at FROM wamid_segments ORDER BY segment",
+    filter: Some(["UPDATE wamid_segments SET filter = ?2 WHERE segment = ?1", "SELECT filter FROM wamid_segments WHERE segment = ?1"]),
 };
 
 /// Where identities of events are found; the keys are those of events.
@@ -72,17 +88,21 @@ pub(super) const EVENTS: Tables = Tables {
     write_segment: "INSERT INTO event_segments (segment, first_message, last_message, newest_at, entries) VALUES (?1, ?2, ?3, ?4, ?5)",
     delete_segment: "DELETE FROM event_segments WHERE segment = ?1",
     segments: "SELECT segment, last_message, newest_at FROM event_segments ORDER BY segment",
+    filter: None,
 };
 
 /// One index. The writer adds, anybody looks up.
 pub(super) struct HashIndex {
     tables: Tables,
     segment_entries: usize,
-    /// How long after its newest entry a segment is dropped; `None` keeps it for ever and has no filters.
+    /// How long after its newest entry a segment is dropped; `None` keeps it for ever.
     keep_ms: Option<i64>,
     state: RwLock<State>,
-    /// Oldest first; the last one takes new entries.
+    /// Oldest first; the last one takes new entries. None where what is kept is kept for ever.
     filters: RwLock<Vec<Arc<Generation>>>,
+    /// Pages that look-ups read: what the filters are there to keep small.
+    #[cfg(test)]
+    pages_read: AtomicU64,
 }
 
 /// Some neighbouring segments and the filter over them.
@@ -113,15 +133,18 @@ struct Sealed {
     number: i64,
     map: HashMap<Hash16, MessageKey>,
     pages: Vec<Vec<u8>>,
+    filter: Option<Arc<Filter>>,
     written: i64,
     covers_to: MessageKey,
     newest_at: UnixMs,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Segment {
     number: i64,
     newest_at: UnixMs,
+    /// What it certainly does not hold, while it is young.
+    filter: Option<Arc<Filter>>,
     /// Next page to delete, once it is expired.
     next_page: i64,
 }
@@ -141,7 +164,7 @@ impl HashIndex {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         for row in rows {
             let (number, last_message, newest_at): (i64, i64, i64) = row?;
-            let segment = Segment { number, newest_at: UnixMs(newest_at), next_page: 0 };
+            let segment = Segment { number, newest_at: UnixMs(newest_at), filter: None, next_page: 0 };
             covered = MessageKey(last_message);
             state.next_segment = number + 1;
             match keep_ms {
@@ -150,6 +173,14 @@ impl HashIndex {
             }
         }
         drop(statement);
+        if tables.filter.is_some() {
+            for segment in state.segments.iter_mut().rev().take(FILTERED_MAX) {
+                if segment.newest_at.0.saturating_add(FILTERED_FOR_MS) < now.0 {
+                    break;
+                }
+                segment.filter = Some(Arc::new(read_filter(connection, &tables, segment.number, segment_entries)?));
+            }
+        }
         let mut filters = Vec::new();
         if keep_ms.is_some() {
             for neighbours in state.segments.chunks(SEGMENTS_PER_FILTER) {
@@ -166,7 +197,15 @@ impl HashIndex {
             }
             filters.push(Arc::new(Generation::new(state.next_segment, 1, segment_entries)));
         }
-        let index = HashIndex { tables, segment_entries, keep_ms, state: RwLock::new(state), filters: RwLock::new(filters) };
+        let index = HashIndex {
+            tables,
+            segment_entries,
+            keep_ms,
+            state: RwLock::new(state),
+            filters: RwLock::new(filters),
+            #[cfg(test)]
+            pages_read: AtomicU64::default(),
+        };
         Ok((index, covered))
     }
 
@@ -210,13 +249,38 @@ impl HashIndex {
         &self,
         connection: &Connection,
         hash: &Hash16,
+        holds: impl FnMut(MessageKey) -> Result<bool, Failure>,
+    ) -> Result<Option<MessageKey>, Failure> {
+        self.search(connection, hash, |mixed, segments| self.worth_a_look(mixed, segments), holds)
+    }
+
+    /// As [`HashIndex::find`], but only where a filter has not said no: a search that costs a
+    /// handful of pages however much is stored, and meets nothing older than the filters are kept.
+    pub(super) fn find_recent(
+        &self,
+        connection: &Connection,
+        hash: &Hash16,
+        holds: impl FnMut(MessageKey) -> Result<bool, Failure>,
+    ) -> Result<Option<MessageKey>, Failure> {
+        let filtered = |mixed, segments: &[Segment]| {
+            let may_hold = |segment: &&Segment| segment.filter.as_ref().is_some_and(|filter| filter.may_contain(mixed));
+            segments.iter().rev().take_while(|segment| segment.filter.is_some()).filter(may_hold).map(|segment| segment.number).collect()
+        };
+        self.search(connection, hash, filtered, holds)
+    }
+
+    fn search(
+        &self,
+        connection: &Connection,
+        hash: &Hash16,
+        worth_a_look: impl Fn(u64, &[Segment]) -> Vec<i64>,
         mut holds: impl FnMut(MessageKey) -> Result<bool, Failure>,
     ) -> Result<Option<MessageKey>, Failure> {
         let mixed = mix(hash);
         let (near, pinned, segments) = {
             let state = self.state.read();
             let near = state.tail.get(hash).or_else(|| state.sealed.as_ref().and_then(|sealed| sealed.map.get(hash))).copied();
-            (near, state.pinned.get(hash).copied(), if near.is_some() { Vec::new() } else { self.worth_a_look(mixed, &state.segments) })
+            (near, state.pinned.get(hash).copied(), if near.is_some() { Vec::new() } else { worth_a_look(mixed, &state.segments) })
         };
         if let Some(message) = near
             && holds(message)?
@@ -224,6 +288,8 @@ impl HashIndex {
             return Ok(Some(message));
         }
         for number in segments {
+            #[cfg(test)]
+            self.pages_read.fetch_add(1, Ordering::Relaxed);
             let mut find = connection.prepare_cached(self.tables.find_page)?;
             let entries: Option<Vec<u8>> = find.query_row([page_of(number, mixed)], |row| row.get(0)).optional()?;
             for (found, message) in entries.iter().flat_map(|entries| read_page(entries)) {
@@ -242,7 +308,8 @@ impl HashIndex {
     fn worth_a_look(&self, mixed: u64, segments: &[Segment]) -> Vec<i64> {
         let filters = self.filters.read();
         if filters.is_empty() {
-            return segments.iter().rev().map(|segment| segment.number).collect();
+            let may_hold = |segment: &&Segment| segment.filter.as_ref().is_none_or(|filter| filter.may_contain(mixed));
+            return segments.iter().rev().filter(may_hold).map(|segment| segment.number).collect();
         }
         let mut found = Vec::new();
         let mut before = i64::MAX;
@@ -287,13 +354,17 @@ impl HashIndex {
         state.next_segment += 1;
         let map = std::mem::take(&mut state.tail);
         let mut pages = vec![Vec::new(); 256];
+        let filter = self.tables.filter.map(|_| Arc::new(Filter::narrow_for_entries(map.len())));
         for (hash, message) in &map {
             let mixed = mix(hash);
+            if let Some(filter) = &filter {
+                filter.insert(mixed);
+            }
             let page = &mut pages[usize::from(first_byte(mixed))];
             page.extend_from_slice(&mixed.to_le_bytes());
             page.extend_from_slice(&message.0.to_le_bytes());
         }
-        state.sealed = Some(Sealed { number, map, pages, written: 0, covers_to, newest_at: state.newest_at });
+        state.sealed = Some(Sealed { number, map, pages, filter, written: 0, covers_to, newest_at: state.newest_at });
         self.turn_generations(&mut state, now);
     }
 
@@ -350,6 +421,9 @@ impl HashIndex {
                 sealed.newest_at.0,
                 i64::try_from(sealed.map.len()).unwrap_or(i64::MAX),
             ])?;
+            if let (Some([write_filter, _]), Some(filter)) = (self.tables.filter, &sealed.filter) {
+                connection.prepare_cached(write_filter)?.execute(params![sealed.number, filter.to_bytes()])?;
+            }
         }
         Ok(())
     }
@@ -374,7 +448,18 @@ impl HashIndex {
         }
         let mut state = self.state.write();
         if let Some(sealed) = state.sealed.take() {
-            state.segments.push(Segment { number: sealed.number, newest_at: sealed.newest_at, next_page: 0 });
+            let (newest_at, now_old) = (sealed.newest_at, sealed.newest_at.plus_ms(-FILTERED_FOR_MS));
+            state.segments.push(Segment { number: sealed.number, newest_at, filter: sealed.filter, next_page: 0 });
+            // Filters go in order of age, so the first that has none ends the search.
+            let too_many = state.segments.len().saturating_sub(FILTERED_MAX);
+            for (place, segment) in state.segments.iter_mut().enumerate().rev() {
+                if place >= too_many && segment.newest_at >= now_old {
+                    continue;
+                }
+                if segment.filter.take().is_none() {
+                    break;
+                }
+            }
         }
     }
 }
@@ -383,6 +468,23 @@ impl Generation {
     fn new(first_segment: i64, segments: usize, segment_entries: usize) -> Generation {
         Generation { filter: Filter::for_entries(segment_entries * segments), first_segment, segments }
     }
+}
+
+/// A segment's filter as it was written, or made of its pages where it has none.
+fn read_filter(connection: &Connection, tables: &Tables, segment: i64, entries: usize) -> Result<Filter, Failure> {
+    if let Some([_, read]) = tables.filter {
+        let written: Option<Vec<u8>> = connection.prepare_cached(read)?.query_row([segment], |row| row.get(0)).optional()?.flatten();
+        if let Some(filter) = written.and_then(|bytes| Filter::from_bytes(&bytes)) {
+            return Ok(filter);
+        }
+    }
+    let filter = Filter::narrow_for_entries(entries);
+    let mut find = connection.prepare_cached(tables.find_page)?;
+    for page in segment * PAGES..(segment + 1) * PAGES {
+        let entries: Option<Vec<u8>> = find.query_row([page], |row| row.get(0)).optional()?;
+        entries.iter().flat_map(|entries| read_page(entries)).for_each(|(hash, _)| filter.insert(hash));
+    }
+    Ok(filter)
 }
 
 /// Sixty-four evenly spread bits of a hash. What they find is checked against the message's row.
@@ -406,4 +508,104 @@ fn read_page(entries: &[u8]) -> impl Iterator<Item = (u64, MessageKey)> + '_ {
         let hash = u64::from_le_bytes(hash.try_into().unwrap_or_default());
         (hash, MessageKey(i64::from_le_bytes(message.try_into().unwrap_or_default())))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRIES: usize = 512;
+    const SEGMENTS: usize = 40;
+
+    fn tables() -> Connection {
+        let connection = Connection::open_in_memory().expect("opens");
+        connection
+            .execute_batch(
+                "CREATE TABLE wamid_segments (segment INTEGER PRIMARY KEY, first_message INTEGER NOT NULL, last_message INTEGER NOT NULL,
+                                              newest_at INTEGER NOT NULL, entries INTEGER NOT NULL, filter BLOB) STRICT;
+                 CREATE TABLE wamid_pages (page INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;",
+            )
+            .expect("creates");
+        connection
+    }
+
+    fn wamid(number: usize) -> Hash16 {
+        blake3::hash(&number.to_le_bytes()).as_bytes()[..16].try_into().expect("16 of 32 bytes")
+    }
+
+    fn load(connection: &Connection, now: UnixMs) -> HashIndex {
+        HashIndex::load(connection, WAMIDS, ENTRIES, None, now).expect("loads").0
+    }
+
+    /// An index of forty segments, a day each.
+    fn filled(connection: &Connection) -> HashIndex {
+        let index = load(connection, UnixMs(0));
+        for number in 0..ENTRIES * SEGMENTS {
+            let (key, at) = (MessageKey(number as i64 + 1), UnixMs((number / ENTRIES) as i64 * DAY_MS));
+            index.add(wamid(number), key, at);
+            if number % ENTRIES == ENTRIES - 1 {
+                for _ in 0..PAGES / PAGES_PER_COMMIT {
+                    index.work_a_slice(connection, key, at).expect("writes");
+                    index.committed();
+                }
+            }
+        }
+        assert_eq!(index.state.read().segments.len(), SEGMENTS);
+        assert!(index.state.read().tail.is_empty());
+        index
+    }
+
+    /// Pages that a search for each of these reads, and how many it finds.
+    fn search(index: &HashIndex, connection: &Connection, wamids: impl Iterator<Item = usize>) -> (u64, usize) {
+        let before = index.pages_read.load(Ordering::Relaxed);
+        let found = wamids
+            .filter(|number| {
+                let found = index.find_recent(connection, &wamid(*number), |_| Ok(true)).expect("searches");
+                assert!(found.is_none_or(|key| key.0 == *number as i64 + 1), "{number}: {found:?}");
+                found.is_some()
+            })
+            .count();
+        (index.pages_read.load(Ordering::Relaxed) - before, found)
+    }
+
+    #[test]
+    fn a_wamid_that_was_never_ours_costs_hardly_a_page_however_many_segments_there_are() {
+        let connection = tables();
+        let index = filled(&connection);
+        let strangers = || 1_000_000..1_001_000;
+        let reopened = load(&connection, UnixMs(39 * DAY_MS));
+        connection.execute("UPDATE wamid_segments SET filter = NULL", []).expect("as an older version wrote it");
+        let upgraded = load(&connection, UnixMs(39 * DAY_MS));
+        for index in [&index, &reopened, &upgraded] {
+            let (pages, found) = search(index, &connection, strangers());
+            assert_eq!(found, 0);
+            assert!(pages < 1_000, "{pages} pages for 1,000 wamids, of 40,000 that a search of all segments reads");
+            let (pages, found) = search(index, &connection, (0..ENTRIES * SEGMENTS).step_by(41));
+            let asked = (ENTRIES * SEGMENTS).div_ceil(41);
+            assert_eq!(found, asked, "and what is ours is found");
+            assert!(pages < 2 * asked as u64, "{pages} pages for {asked}");
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_its_filters_is_found_by_a_search_of_all_alone() {
+        let connection = tables();
+        filled(&connection);
+        let later = load(&connection, UnixMs(39 * DAY_MS + FILTERED_FOR_MS));
+        let (pages, found) = search(&later, &connection, (0..ENTRIES * SEGMENTS).step_by(41));
+        let in_the_last = (0..ENTRIES * SEGMENTS).step_by(41).filter(|number| number / ENTRIES == SEGMENTS - 1).count();
+        assert_eq!(found, in_the_last, "one segment is young enough");
+        assert!(pages < 2 * in_the_last as u64 + 10, "{pages}");
+        assert_eq!(later.find(&connection, &wamid(7), |_| Ok(true)).expect("searches"), Some(MessageKey(8)));
+        // Filters go with age also while the index is in use.
+        let at = UnixMs(100 * DAY_MS);
+        for number in ENTRIES * SEGMENTS..ENTRIES * (SEGMENTS + 1) {
+            later.add(wamid(number), MessageKey(number as i64 + 1), at);
+        }
+        for _ in 0..PAGES / PAGES_PER_COMMIT {
+            later.work_a_slice(&connection, MessageKey(1 << 20), at).expect("writes");
+            later.committed();
+        }
+        assert_eq!(later.state.read().segments.iter().filter(|segment| segment.filter.is_some()).count(), 1);
+    }
 }

@@ -14,6 +14,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "foundation", sql: include_str!("../../migrations/sqlite/0001_foundation.sql") },
     Migration { name: "users", sql: include_str!("../../migrations/sqlite/0002_users.sql") },
     Migration { name: "webhooks", sql: include_str!("../../migrations/sqlite/0003_webhooks.sql") },
+    Migration { name: "wamid filters", sql: include_str!("../../migrations/sqlite/0004_wamid_filters.sql") },
 ];
 
 /// One step of the schema.

@@ -10,8 +10,8 @@ use turnpike_domain::ledger::{Leg, LegState};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
-use turnpike_domain::webhook::{PricingType, StatusKind};
 use turnpike_domain::webhook::settle::{self, Decision, Move, Proof, Report};
+use turnpike_domain::webhook::{PricingType, StatusKind};
 
 use crate::events::{StatusEffect, StatusReport};
 use crate::ledger::{LegMoved, MoveLeg};
@@ -62,8 +62,10 @@ impl Writer<'_> {
         Ok(found.map(|standing| Reported { key, standing, by_token: false }))
     }
 
+    /// Most wamids that come without our token were never ours, and the writer has no time to look
+    /// for them in all that was ever sent: a message that Meta can still report about is recent.
     fn message_by_wamid(&self, wamid: &Hash16) -> Result<Option<MessageKey>, Failure> {
-        self.wamids.find(self.connection, wamid, |key| {
+        self.wamids.find_recent(self.connection, wamid, |key| {
             Ok(self
                 .connection
                 .prepare_cached(
