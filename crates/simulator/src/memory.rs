@@ -166,6 +166,8 @@ impl Memory {
         open.file.write_all(&json).map_err(|_| RecordError::Write)?;
         open.lines += 1;
         if open.lines >= LINES_MAX {
+            // Where it cannot be written anew, the next attempt is as many lines away.
+            open.lines = 0;
             let past = read(&open.path)?;
             *open = rewrite(&open.path, &past).map_err(|_| RecordError::Write)?;
         }
