@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use turnpike_domain::ids::OrganizationId;
-use turnpike_domain::send::Mode;
+use turnpike_domain::ledger::Resolution;
+use turnpike_domain::send::{MessageState, Mode};
 use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::EventKind;
 use turnpike_store::StoreError;
 use turnpike_store::endpoints::EndpointId;
 use turnpike_store::events::{NewEvent, Notice, NoticeKind};
-use turnpike_store::messages::MessageRecord;
+use turnpike_store::messages::{Evidence, MessageRecord};
 
 use crate::Engine;
 use crate::directory::App;
@@ -134,13 +135,19 @@ impl Engine {
             "message_id": record.id,
             "wamid": view.wamid,
             "state": view.state,
-            "resolution": end.map(|end| end.resolution),
-            "evidence": end.map(|end| end.evidence),
-            "reason": end.map(owners_reason),
-            "resolved_at": end.map(|end| end.at.to_rfc3339()),
+            "resolution": end.map(|end| end.resolution).or(early.map(|_| resolution)),
+            "evidence": end.map(|end| end.evidence).or(early.map(|_| Evidence::Status)),
+            "reason": end.map(owners_reason).or(early.map(|_| "a status of it came before Meta's answer was given up")),
+            "resolved_at": end.map(|end| end.at).or(early.map(|status| status.received_at)).map(UnixMs::to_rfc3339),
             "to": view.to,
             "biz_opaque_callback_data": view.biz_opaque_callback_data,
             "money": view.money,
+        // A status that came before the answer that never did decided it as evidence does afterwards.
+        let early = record.statuses.iter().min_by_key(|status| status.received_at).filter(|_| end.is_none());
+        let resolution = match view.state {
+            MessageState::Failed => Resolution::Failed,
+            _ => Resolution::Accepted,
+        };
         })
     }
 

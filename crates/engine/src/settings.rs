@@ -42,6 +42,9 @@ pub struct Settings {
     pub retention: Retention,
     /// How events are delivered.
     pub delivery: crate::delivery::DeliverySettings,
+    /// Whether who sets an endpoint that exists is shown its secrets again: only in a demo, whose keys
+    /// lie in a file anyhow. Elsewhere secrets are shown once (contract §5).
+    pub shows_secrets_again: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             intake_within: Duration::from_millis(900),
             retention: Retention::default(),
             delivery: crate::delivery::DeliverySettings::default(),
+            shows_secrets_again: false,
         }
     }
 }

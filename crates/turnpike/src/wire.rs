@@ -97,9 +97,6 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
     if config.sandbox {
         settings.sandbox = simulator_url.clone().map(|url| SandboxUpstream { url, secret });
     }
-    let engine = engine(settings.clone(), base).await?;
-    engine.run();
-
     let server = Server::bind(ServerConfig {
         tls: config.tls.as_ref().map(crate::config::tls::server_config).transpose()?,
         limits: config.server.clone(),
@@ -108,6 +105,14 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
     })
     .await?;
     let address = server.address().context("a TCP listener has an address")?;
+    // Where the system chose the port, nobody knew the address before.
+    if config.listen.port() == 0 {
+        settings.public_url = at_port(&settings.public_url, config.listen, address);
+        settings.delivery.own_addresses.push(address);
+    }
+    let engine = engine(settings.clone(), base).await?;
+    engine.run();
+
     let inner = inner_door(config, simulator.is_some(), &request_ids).await?;
     let callback = callback(inner.as_ref().and_then(Server::address).unwrap_or(address));
 
@@ -137,6 +142,15 @@ async fn inner_door(config: &Config, has_simulator: bool, request_ids: &Arc<Requ
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let door = ServerConfig { limits: config.server.clone(), ..ServerConfig::new(anywhere, Arc::clone(request_ids)) };
     Ok(Some(Server::bind(door).await?))
+}
+
+/// An address for customers that was taken from where we listen, with the port that it became; one
+/// that was configured stays.
+fn at_port(public_url: &str, listen: SocketAddr, bound: SocketAddr) -> String {
+    match public_url.strip_suffix(&listen.to_string()) {
+        Some(scheme) => format!("{scheme}{bound}"),
+        None => public_url.to_owned(),
+    }
 }
 
 /// Where Meta's webhooks come in, for who is on this machine.

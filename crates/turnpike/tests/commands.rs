@@ -183,11 +183,24 @@ fn an_endpoint_is_made_changed_switched_and_deleted() {
     let rotated = desk.json("webhook rotate");
     assert_ne!(rotated["secret"], made["secret"]);
     assert!(rotated["oldSecretUntil"].is_string(), "{rotated}");
-    assert!(desk.ok("webhook disable").contains("off"));
+    assert!(rotated.get("bearer").is_none(), "the bearer stays: {rotated}");
+    assert!(desk.json("webhook rotate --bearer")["bearer"].as_str().is_some_and(|bearer| bearer.starts_with("whb_")));
+    desk.write("own", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n");
+    assert_eq!(desk.json("webhook set --secret-file own")["secret"], "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    desk.fails("webhook set --secret-file nowhere", 2, "signing secret's file nowhere");
+    let off = desk.ok("webhook disable");
+    assert!(off.contains("off") && off.contains("turnpike webhook enable --backlog replay"), "{off}");
+    assert!(desk.ok("webhook list").contains("turnpike webhook enable --backlog replay"));
+    desk.fails("webhook enable", 2, "--backlog drop gives them up");
+    let looked = desk.ok("doctor");
+    assert!(looked.contains("endpoint default of shop") && looked.contains("--endpoint default --backlog replay"), "{looked}");
+    assert!(looked.contains("nothing waits"), "{looked}");
     assert!(desk.ok("webhook enable --backlog replay").contains("active"));
     assert_eq!(desk.json("webhook deliveries")["data"], serde_json::json!([]));
     desk.fails("webhook replay", 2, "--from");
-    desk.fails("webhook replay msg_0199000000007000800000000000000f", 4, "");
+    desk.fails("webhook replay msg_0199000000007000800000000000000f", 4, "turnpike webhook deliveries");
+    desk.fails("webhook test --endpoint other", 4, "turnpike webhook list");
+    desk.fails("webhook test --app other", 4, "turnpike app list");
     assert!(desk.ok("webhook delete").contains("deleted"));
     desk.fails("webhook show", 4, "endpoint");
     assert!(desk.ok("quarantine list").contains("Nothing"));
@@ -397,6 +410,39 @@ fn commands_work_on_a_running_gateway_over_its_socket() {
     // Without an operator token nobody is told over the network that there are such routes.
     let address = ready["address"].as_str().expect("it has an address");
     desk.fails(&format!("org list --server {address}"), 4, "operator.token_file");
+}
+
+#[test]
+fn a_demo_shows_an_endpoints_secrets_whenever_it_is_set() {
+    let desk = Desk::new();
+    let set = |url: &str| desk.json(&format!("webhook set --app demo --url {url} --data turnpike-demo"));
+    let of = |endpoint: &Value| ["id", "secret", "bearer"].map(|name| endpoint[name].as_str().expect(name).to_owned());
+    let first = {
+        let (_served, _ready) = demo(&desk);
+        let made = set("http://127.0.0.1:9/hook");
+        assert_eq!(of(&set("http://127.0.0.1:9/hook")), of(&made), "again");
+        let elsewhere = set("http://127.0.0.1:10/hook");
+        assert_eq!((of(&elsewhere), elsewhere["url"].as_str()), (of(&made), Some("http://127.0.0.1:10/hook")), "elsewhere");
+        assert!(desk.json("webhook show --data turnpike-demo").get("secret").is_none(), "only who sets it is shown");
+        of(&made)
+    };
+    let (_served, _ready) = demo(&desk);
+    assert_eq!(of(&set("http://127.0.0.1:9/hook")), first, "after a restart");
+}
+
+#[test]
+fn what_the_simulator_plays_is_said_for_people_too() {
+    let desk = Desk::new();
+    let (_served, ready) = demo(&desk);
+    let run = |line: &str| desk.ok(&format!("{line} --data turnpike-demo"));
+    assert!(line(&run("sim clock"), "Speed").ends_with("1.0 times as fast as real time"));
+    let address = ready["address"].as_str().expect("it says where");
+    let told = run("sim webhooks");
+    assert_eq!(line(&told, "Url"), format!("Url        {address}/v1/meta/webhook"), "{told}");
+    assert!(told.contains("those that begin with sandbox-"), "{told}");
+    assert!(run("sim script --clear").contains("forgotten"));
+    desk.fails("sim status wamid.x --status reed --data turnpike-demo", 2, "delivered");
+    desk.fails("sim status wamid.x --status read --data turnpike-demo", 1, "wamid.x");
 }
 
 #[test]

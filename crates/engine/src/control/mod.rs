@@ -7,6 +7,7 @@ pub mod keys;
 pub mod messages;
 pub mod money;
 pub mod organizations;
+pub mod shown;
 
 use turnpike_domain::refusal::FieldFault;
 use turnpike_store::StoreError;

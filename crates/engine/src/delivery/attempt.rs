@@ -122,7 +122,8 @@ fn signed(way: &Way, event: Uuid, at: UnixMs, body: &[u8]) -> HeaderMap {
         headers.append(name.clone(), value.clone());
     }
     headers.insert(header::CONTENT_TYPE, JSON);
-    headers.insert(header::USER_AGENT, USER_AGENT);
+    // A name of the customer's own stays.
+    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
     if let Some(authorization) = &way.authorization {
         headers.insert(header::AUTHORIZATION, authorization.clone());
     }

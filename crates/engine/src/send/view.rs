@@ -6,6 +6,7 @@ use turnpike_domain::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::refusal::{LimitKind, Refusal};
 use turnpike_domain::send::{Category, MessageKind, MessageState, Mode};
+use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::{Pricing, StatusKind, explain, settle};
 use turnpike_store::events::StatusRecord;
 use turnpike_store::messages::{Evidence, MessageRecord, Recalled, ResolutionRecord};
@@ -184,7 +185,7 @@ impl Engine {
         let record = self.find_message(organization, id_or_wamid).await?;
         // Another application of the same organization is another number: not this key's business.
         let record = record.filter(|record| record.application == caller.key.application && same_world(caller.mode(), record.mode));
-        self.owners_view(&record.ok_or(Refusal::NotFound)?).await
+        self.owners_view(&record.ok_or(Refusal::NoSuchMessage)?).await
     }
 
     /// A message by the Idempotency-Key that it was sent with; never sends.
@@ -200,9 +201,9 @@ impl Engine {
             Recalled::Kept(record) => self.owners_view(&record).await,
             Recalled::InFlight(key) => {
                 let record = self.store.message(organization, key).await.map_err(|_| Refusal::LedgerUnreachable)?;
-                self.owners_view(&record.ok_or(Refusal::NotFound)?).await
+                self.owners_view(&record.ok_or(Refusal::NoSuchMessage)?).await
             }
-            Recalled::Nothing | Recalled::KeyReused => Err(Refusal::NotFound),
+            Recalled::Nothing | Recalled::KeyReused => Err(Refusal::NoSuchMessage),
         }
     }
 
@@ -377,7 +378,14 @@ fn status_view(status: &StatusRecord) -> StatusView {
 fn why(record: &MessageRecord, leg: Leg, state: LegState) -> String {
     if let Some(moved) = record.movements.iter().rev().find(|moved| moved.leg == leg) {
         let words = reason(&moved.reason, moved.movement == Movement::Refund, Reader::Owner);
-        return format!("{} {}: {words}.", moved.movement.as_str().replace('_', " "), moved.amount);
+        let what = match moved.movement {
+            Movement::Capture => "Charged",
+            Movement::Release => "Given back",
+            Movement::LateCapture => "Charged late",
+            Movement::Refund => "Returned",
+            Movement::Hold => "Held",
+        };
+        return format!("{what} {}: {words}.", moved.amount);
     }
     let is_open = matches!(record.outcome, Some((OutcomeKind::Unknown, _))) && record.resolution.is_none();
     match (state, leg) {
@@ -430,6 +438,7 @@ fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
     }];
     if let Some((outcome, at)) = record.outcome {
         let (event, detail) = match outcome {
+            OutcomeKind::Accepted if record.mode == Mode::Fake => ("accepted", "Answered with a made-up wamid; Meta was not asked."),
             OutcomeKind::Accepted => ("accepted", "Meta accepted it. Accepted is not delivered."),
             OutcomeKind::Refused => ("refused", "Meta refused it. The price was released."),
             OutcomeKind::RefusedRetryable => {
@@ -456,16 +465,26 @@ fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
             detail: format!("Resolved: {}.", reason(&end.reason, end.evidence == Evidence::Operator, reader)),
         });
     }
+    // When each became known to us: by that the money's rows find their place. A status bears Meta's
+    // time, whole seconds by another clock, and stands where the message's life has it.
+    let mut known: Vec<UnixMs> = vec![record.admitted_at; entries.len()];
+    if let Some(at) = record.resolution.as_ref().map(|end| end.at) {
+        known[entries.len() - 1] = at;
+    }
     for status in &record.statuses {
         entries.push(TimelineEntry { at: status.at.to_rfc3339(), event: status.status.as_str().to_owned(), detail: story_of(status) });
+        known.push(status.received_at);
     }
     for moved in &record.movements {
         let why = reason(&moved.reason, moved.movement == Movement::Refund, reader);
-        entries.push(TimelineEntry {
+        let entry = TimelineEntry {
             at: moved.at.to_rfc3339(),
             event: format!("{}_{}", moved.leg.as_str(), moved.movement.as_str()),
             detail: format!("{} {}: {why}.", if moved.leg == Leg::Base { "Base fee" } else { "Meta fee" }, moved.amount),
-        });
+        };
+        let place = known.iter().rposition(|at| *at <= moved.at).map_or(entries.len(), |before| before + 1);
+        entries.insert(place, entry);
+        known.insert(place, moved.at);
     }
     entries
 }

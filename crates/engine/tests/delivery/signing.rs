@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
-use turnpike_engine::control::endpoints::DEFAULT_ENDPOINT;
+use turnpike_engine::control::endpoints::{DEFAULT_ENDPOINT, EndpointOrder};
 use turnpike_store::deliveries::DeliveryState;
 
 use crate::house::{House, quick};
@@ -48,7 +48,11 @@ async fn during_a_rotation_both_secrets_sign_and_a_receiver_made_for_meta_still_
     let house = House::new(quick()).await;
     let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
     let app = house.app("acme");
-    let old = house.endpoint(receiver.url(), |order| order.send_bearer = Some(false)).await.secret.expect("shown once");
+    let bare = |order: &mut EndpointOrder| {
+        order.send_bearer = Some(false);
+        order.headers = Some(vec![("User-Agent".to_owned(), "shop".to_owned())]);
+    };
+    let old = house.endpoint(receiver.url(), bare).await.secret.expect("shown once");
     let new = house.engine.rotate_endpoint(&app, DEFAULT_ENDPOINT, false).await.expect("rotated");
     assert!(new.old_secret_until.is_some() && new.bearer.is_none());
     let new = new.secret.expect("shown once");
@@ -57,7 +61,7 @@ async fn during_a_rotation_both_secrets_sign_and_a_receiver_made_for_meta_still_
     let post = receiver.posts().remove(0);
     assert_eq!(post.header("webhook-signature"), Some(&*format!("{} {}", standard(&new, &post), standard(&old, &post))));
     assert_eq!(post.header("x-hub-signature-256"), Some(&*hub(&old, &post)));
-    assert_eq!(post.header("authorization"), None);
+    assert_eq!((post.header("authorization"), post.header("user-agent")), (None, Some("shop")), "a name of one's own stays");
 }
 
 #[tokio::test]

@@ -72,6 +72,33 @@ fn an_unknown_outcome_that_is_decided_is_told_once_however_it_was_decided() {
 }
 
 #[test]
+fn what_a_status_decided_before_the_answer_was_given_up_is_told_with_its_evidence() {
+    let house = house();
+    house.run(async {
+        let app = house.app("acme-main");
+        let (end, gate) = End::Lost.held();
+        house.meta.next(end);
+        let sending = house.send(text("hello"));
+        let reporting = async {
+            house.until("Meta has it", || async { !house.meta.posted().is_empty() }).await;
+            let token = house.meta.posted()[0].token().map(str::to_owned).expect("it bears our token");
+            post(&house, &statuses(vec![status("wamid.1", "sent", Some(&token))])).await;
+            gate.add_permits(1);
+        };
+        let (ended, ()) = tokio::join!(sending, reporting);
+        refused(ended);
+        let told = told(&house, &app).await;
+        assert_eq!(told.len(), 1);
+        let value = &told[0].1["value"];
+        for (name, expected) in [("state", "sent"), ("resolution", "accepted"), ("evidence", "status")] {
+            assert_eq!(value[name], json!(expected), "{name} of {value}");
+        }
+        assert!(value["resolved_at"].is_string() && value["reason"].is_string(), "{value}");
+    });
+    house.finish();
+}
+
+#[test]
 fn a_low_balance_is_told_to_every_application_of_the_organization_and_to_no_other() {
     let house = house();
     house.run(async {

@@ -228,9 +228,24 @@ fn read_answer(answered: http::Response<Bytes>, over_network: bool) -> Result<An
         "AUTH_001" | "AUTH_002" | "AUTH_003" if over_network => {
             Some("The operator token is not the one that this gateway has; give it with --operator-token-file")
         }
+        "MGMT_404" => errors["params"]["object"].as_str().and_then(where_to_look),
         _ => None,
     };
     Err(Failure::Answered { status: parts.status.as_u16(), errors, advice: advice.map(str::to_owned) })
+}
+
+/// Where things of a kind are listed.
+fn where_to_look(object: &str) -> Option<&'static str> {
+    Some(match object {
+        "application" => "Those there are: turnpike app list",
+        "organization" => "Those there are: turnpike org list",
+        "API key" | "key" => "Those there are: turnpike key list",
+        "endpoint" => "Those there are: turnpike webhook list",
+        "delivery" => "Those there are: turnpike webhook deliveries; of an endpoint that is not `default`, say which with --endpoint",
+        "quarantined webhook" | "quarantined payload" => "Those there are: turnpike quarantine list",
+        "message" => "Those there are: turnpike message list",
+        _ => return None,
+    })
 }
 
 /// The token for a remote gateway: from the flag's file, or from the environment.

@@ -36,7 +36,8 @@ pub(crate) const KEYS_FILE: &str = "demo.json";
 
 const ORGANIZATION: &str = "Demo";
 const APP_ID: &str = "demo";
-const PHONE_NUMBER: &str = "15550001000";
+/// As the simulator's webhooks show the number of that id.
+const PHONE_NUMBER: &str = "15550100001";
 const PHONE_NUMBER_ID: &str = "100000000000001";
 const WABA_ID: &str = "200000000000001";
 const META_APP_ID: &str = "300000000000001";
@@ -74,6 +75,7 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> 
         listen: free_now(args.simulator_listen).await?,
         record: Record::File(args.data.join("simulator").join("requests.jsonl")),
         seed_templates: turnpike_simulator::demo_templates(),
+        waba_id: WABA_ID.to_owned(),
         numbers: vec![Number { id: PHONE_NUMBER_ID.to_owned(), waba_id: WABA_ID.to_owned() }],
         unscripted_window: if args.strict_window { Window::Closed } else { Window::Open },
         ..Default::default()
@@ -81,6 +83,7 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> 
     config.settings.graph_url = format!("http://{}", simulator.listen);
     config.settings.meta_apps = vec![meta_app()];
     config.settings.delivery = config.settings.delivery.allowing_loopback();
+    config.settings.shows_secrets_again = true;
     let running = wire::start(&config, Some(simulator)).await?;
     let (app, keys) = furnish(&running.engine, &args.data).await?;
     announce(args, &running, &app, &keys)?;

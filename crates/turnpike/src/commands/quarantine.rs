@@ -1,7 +1,7 @@
 //! `turnpike quarantine`: what Meta signed and sent, and nobody here could read or own.
 
 use clap::{Args as ClapArgs, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::context::{Context, rows, text, time};
 use super::wallet::more;
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 table.row([
                     text(&row["id"]).into(),
                     time(&row["at"]).into(),
-                    text(&row["reason"]).replace('_', " ").into(),
+                    why(row).into(),
                     text(&row["phoneNumberId"]).into(),
                     text(&row["wabaId"]).into(),
                     text(&row["field"]).into(),
@@ -82,9 +82,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             context.out.record(&[
                 ("Recorded", text(&answer.data["recorded"]).into()),
                 ("Known before", text(&answer.data["duplicates"]).into()),
-                ("Still nobody's", text(&answer.data["quarantined"]).into()),
+                ("Still in quarantine", text(&answer.data["quarantined"]).into()),
             ]);
+            if answer.data["quarantined"].as_u64().is_some_and(|left| left > 0) {
+                context.out.hint("What is still here: connect its number (turnpike app connect), or upgrade, and replay it again.");
+            }
         }
     }
     Ok(())
+}
+
+/// Why something is here, in words; what names no number is about an account.
+fn why(row: &Value) -> String {
+    match text(&row["reason"]).as_str() {
+        "unknown_number" if row["phoneNumberId"].is_null() => "unknown account".to_owned(),
+        reason => reason.replace('_', " "),
+    }
 }

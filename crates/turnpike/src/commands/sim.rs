@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args as ClapArgs, Subcommand};
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::context::{Context, text};
+use super::context::{Context, rows, text, time};
+use super::message::typed;
 use super::org::put;
 use crate::client::SimulatorClient;
 use crate::config;
 use crate::failure::Failure;
+use crate::output::{Cell, Side, Style, Table};
 
 /// Play the users and Meta on a simulated WhatsApp.
 #[derive(Debug, ClapArgs)]
@@ -53,13 +55,13 @@ enum Command {
     },
     /// A user taps on a button, or chooses a row, of a message that was sent
     Tap {
-        /// The user: his newest message with something to tap is meant
+        /// The user: his newest message that has it is meant
         #[arg(long, value_name = "USER", required_unless_present = "message")]
         from: Option<String>,
         /// Another message: its wamid
         #[arg(long, value_name = "WAMID")]
         message: Option<String>,
-        /// Title or id of the button or row [default: the first]
+        /// Title or id of the button, row or flow [default: the first of the newest]
         #[arg(long, visible_alias = "id", value_name = "TITLE")]
         title: Option<String>,
         /// A flow is filled in: a file with the JSON of its answers
@@ -70,9 +72,9 @@ enum Command {
     Status {
         /// The message's wamid
         message: String,
-        /// sent, delivered, read, played or failed
-        #[arg(long)]
-        status: String,
+        /// What it is
+        #[arg(long, value_enum)]
+        status: Status,
         /// Meta's error code, of a failure
         #[arg(long)]
         code: Option<u32>,
@@ -135,6 +137,16 @@ enum Command {
     Webhooks,
 }
 
+/// The statuses that Meta documents. Others can be played by `POST /_sim/status`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Status {
+    Sent,
+    Delivered,
+    Read,
+    Played,
+    Failed,
+}
+
 /// Does it.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let folder = config::data_folder(context.data.as_deref(), None, &context.environment)
@@ -158,10 +170,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut tap, "from", from.as_deref());
             put(&mut tap, "message_id", message.as_deref());
             put(&mut tap, "flow", flow.as_deref().map(read).transpose()?);
-            tap_on(&simulator, tap, title.as_deref())?
+            put(&mut tap, "title", title.as_deref());
+            post("tap", &tap)?
         }
         Command::Status { message, status, code, times } => {
-            let mut body = json!({"message_id": message, "status": status});
+            let mut body = json!({"message_id": message, "status": typed(*status)});
             put(&mut body, "code", *code);
             put(&mut body, "times", *times);
             post("status", &body)?
@@ -197,20 +210,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A title may be a button's or a row's: buttons come first.
-fn tap_on(simulator: &SimulatorClient, tap: Value, title: Option<&str>) -> Result<Value, Failure> {
-    let Some(title) = title else { return simulator.ask(Method::POST, "tap", Some(&tap)) };
-    let on = |what: &str| {
-        let mut tap = tap.clone();
-        put(&mut tap, what, Some(title));
-        simulator.ask(Method::POST, "tap", Some(&tap))
-    };
-    match on("button") {
-        Err(Failure::Refused(_)) => on("row"),
-        done => done,
-    }
-}
-
 /// A rule for what a message's statuses will be has a `plan` or `statuses`; any other is for its answer.
 fn script(simulator: &SimulatorClient, rule: &Value) -> Result<Value, Failure> {
     let first = rule.as_array().and_then(|rules| rules.first()).unwrap_or(rule);
@@ -225,11 +224,17 @@ fn read(file: &Path) -> Result<Value, Failure> {
 }
 
 fn say(context: &Context, command: &Command, answer: &Value) {
-    if context.out.json || matches!(command, Command::Clock { .. } | Command::Webhooks) {
+    if context.out.json {
         return context.out.data(answer);
     }
     match command {
+        Command::Script { clear: true, .. } => context.out.line("All rules are forgotten; statuses come as usual again."),
         Command::Script { .. } => context.out.line("The simulator goes by it from now on."),
+        Command::Clock { .. } => context.out.record(&[
+            ("Simulated time", time(&answer["now"]).into()),
+            ("Speed", format!("{} times as fast as real time", text(&answer["speed"])).into()),
+        ]),
+        Command::Webhooks => webhooks(context, rows(&answer["webhooks"])),
         _ => {
             let told = answer["told"].as_u64().unwrap_or(0);
             let id = text(&answer["id"]);
@@ -239,5 +244,47 @@ fn say(context: &Context, command: &Command, answer: &Value) {
                 context.out.hint("Nobody was told: no webhook is subscribed for that number. See: turnpike sim webhooks");
             }
         }
+    }
+}
+
+/// Attempts of one subscription that are shown.
+const ATTEMPTS_SHOWN: usize = 10;
+
+fn webhooks(context: &Context, webhooks: &[Value]) {
+    if webhooks.is_empty() {
+        return context.out.line("Nobody is told: no webhook is subscribed.");
+    }
+    for (n, webhook) in webhooks.iter().enumerate() {
+        if n > 0 {
+            context.out.line("");
+        }
+        let handshake = &webhook["handshake"];
+        let problem = text(&handshake["problem"]);
+        let state = if problem.is_empty() { text(&handshake["state"]) } else { format!("{}: {problem}", text(&handshake["state"])) };
+        let numbers = match (text(&webhook["prefix"]), text(&webhook["phone_number_ids"])) {
+            (prefix, _) if !prefix.is_empty() => format!("those that begin with {prefix}"),
+            (_, numbers) => numbers,
+        };
+        context.out.record(&[
+            ("Url", Cell::new(text(&webhook["url"]), Style::Bold)),
+            ("Handshake", state.into()),
+            ("Numbers", numbers.into()),
+            ("Delivered", text(&webhook["delivered"]).into()),
+            ("Retrying", text(&webhook["retrying"]).into()),
+            ("Given up", text(&webhook["given_up"]).into()),
+        ]);
+        let attempts = rows(&webhook["attempts"]);
+        if attempts.is_empty() {
+            continue;
+        }
+        let mut table = Table::new([("when (UTC)", Side::Left), ("answer", Side::Left), ("next (UTC)", Side::Left), ("what", Side::Left)]);
+        for attempt in &attempts[attempts.len().saturating_sub(ATTEMPTS_SHOWN)..] {
+            let answer = match &attempt["status"] {
+                Value::Null => Cell::new(text(&attempt["answer"]), Style::Bad),
+                status => Cell::new(text(status), if status == 200 { Style::Good } else { Style::Bad }),
+            };
+            table.row([time(&attempt["at"]).into(), answer, time(&attempt["next_at"]).into(), text(&attempt["events"]).into()]);
+        }
+        context.out.table(&table);
     }
 }

@@ -38,6 +38,18 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make an endpoint or change it; the secrets of a new one are shown this once
+    #[command(after_help = "\
+A new endpoint needs --url. One that exists keeps whatever is not named, its secrets among it; these
+are shown once, so --json holds `secret` and `bearer` only where they are new or given here. A script
+that must have all four of `id`, `url`, `secret` and `bearer` each time brings --secret-file and
+--bearer-file along, or runs `turnpike webhook rotate --bearer --json`, which answers new ones. In
+`turnpike demo` they are always shown.
+
+Examples:
+  turnpike webhook set --url https://shop.example.com/whatsapp
+  turnpike webhook set --url https://shop.example.com/whatsapp --json | jq -r .secret
+  turnpike webhook set --all-events --sandbox on
+  turnpike webhook set --endpoint audit --url https://audit.example.com/ --event gateway")]
     Set(Box<Endpoint>),
     /// List an application's endpoints, and what waits for each
     List(OfApp),
@@ -48,6 +60,9 @@ enum Command {
     /// Send a test event and show what the endpoint answered
     Test(Which),
     /// Make a new signing secret; the old one also signs for 24 hours
+    #[command(after_help = "\
+For 24 hours `webhook-signature` holds both, and `X-Hub-Signature-256`, which holds one, stays with the
+old one. Rotating again meanwhile ends the oldest at once.")]
     Rotate {
         #[command(flatten)]
         which: Which,
@@ -61,7 +76,7 @@ enum Command {
         which: Which,
         /// What becomes of the events that were kept meanwhile: replay or drop
         #[arg(long, value_enum, value_name = "CHOICE", hide_possible_values = true)]
-        backlog: Backlog,
+        backlog: Option<Backlog>,
     },
     /// Keep events and post none
     Disable(Which),
@@ -147,6 +162,10 @@ struct Endpoint {
     /// A bearer of your own, of at least 32 characters, in this file
     #[arg(long, value_name = "FILE")]
     bearer_file: Option<std::path::PathBuf>,
+    /// A signing secret of your own, whsec_… of 24 to 64 bytes in base64, in this file; for an endpoint
+    /// that has another it is a rotation
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -212,10 +231,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         Command::Rotate { which, bearer } => {
             let body = json!({"bearer": bearer});
             let Some(answer) = ask(Ask::post(&which.path(&["rotate"]), &body))? else { return Ok(()) };
-            secrets(context, &answer.data);
+            secrets(context, &answer.data, SHOWN_ONCE);
             context.out.line("The old signing secret also signs for 24 hours; check for either until then.");
         }
         Command::Enable { which, backlog } => {
+            let Some(backlog) = backlog else {
+                return Err(Failure::Usage(
+                    "say what becomes of the events that were kept meanwhile: --backlog replay sends them, --backlog drop gives them up"
+                        .to_owned(),
+                ));
+            };
             let body = json!({"backlog": typed(*backlog)});
             let Some(answer) = ask(Ask::post(&which.path(&["enable"]), &body))? else { return Ok(()) };
             show(context, &answer.data);
@@ -228,7 +253,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let ask = filter.query(Ask::get(&["applications", app.segment(), "deliveries"]));
             let ask = ask.with("limit", *limit).with("before", before.as_ref());
             let Some(answer) = context.ask_page(&args.remote, ask)? else { return Ok(()) };
-            deliveries(context, rows(&answer.data), before.is_some());
+            deliveries(context, rows(&answer.data), before.is_some(), answer.next.is_some());
             more(context, answer.next.as_deref());
         }
         Command::Attempts { event, which } => {
@@ -240,7 +265,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let body = json!({"endpoint": filter.endpoint.as_deref().unwrap_or(DEFAULT)});
             let path = ["applications", app.segment(), "deliveries", event, "replay"];
             let Some(_) = ask(Ask::post(&path, &body))? else { return Ok(()) };
-            context.out.line("It is sent again now; see: turnpike webhook attempts");
+            let of = filter.endpoint.as_ref().map_or_else(String::new, |name| format!(" --endpoint {name}"));
+            context.out.line(format!("It is sent again now; see: turnpike webhook attempts {event}{of}"));
         }
         Command::Replay { event: None, app, filter } => {
             if filter.from.is_none() && filter.state.is_none() {
@@ -280,10 +306,11 @@ impl Endpoint {
         put(&mut body, "sandbox", on(self.sandbox));
         put(&mut body, "ordered", on(self.ordered));
         put(&mut body, "sendBearer", on(self.send_bearer));
-        if let Some(path) = &self.bearer_file {
-            let bearer = std::fs::read_to_string(path)
-                .map_err(|problem| Failure::Usage(format!("the bearer's file {} cannot be read: {problem}", path.display())))?;
-            put(&mut body, "bearer", Some(bearer.trim()));
+        for (member, what, file) in [("bearer", "bearer", &self.bearer_file), ("secret", "signing secret", &self.secret_file)] {
+            let Some(path) = file else { continue };
+            let text = std::fs::read_to_string(path)
+                .map_err(|problem| Failure::Usage(format!("the {what}'s file {} cannot be read: {problem}", path.display())))?;
+            put(&mut body, member, Some(text.trim()));
         }
         Ok(body)
     }
@@ -309,15 +336,19 @@ impl Filter {
     }
 }
 
+/// Before secrets that nobody will see again.
+const SHOWN_ONCE: &str = "Copy these now: they are shown this once.";
+
 fn announce(context: &Context, endpoint: &Value) {
-    if endpoint["secret"].is_string() {
-        secrets(context, endpoint);
+    let is_new = endpoint["createdAt"] == endpoint["updatedAt"];
+    if endpoint["secret"].is_string() || endpoint["bearer"].is_string() {
+        secrets(context, endpoint, if is_new { SHOWN_ONCE } else { "It signs and calls with these." });
     }
     show(context, endpoint);
 }
 
-fn secrets(context: &Context, endpoint: &Value) {
-    context.out.line("Copy these now: they are shown this once.\n");
+fn secrets(context: &Context, endpoint: &Value, heading: &str) {
+    context.out.line(format!("{heading}\n"));
     for (what, value) in [("signing secret", &endpoint["secret"]), ("bearer", &endpoint["bearer"])] {
         if value.is_string() {
             context.out.line(format!("  {what:<15} {}", context.out.paint(Style::Bold, &text(value))));
@@ -339,14 +370,30 @@ fn show(context: &Context, endpoint: &Value) {
         ("Bearer sent", yes_no(&endpoint["sendBearer"]).into()),
         ("Own headers", headers.unwrap_or_default().into()),
         ("Waiting", waiting(endpoint).into()),
-        ("Next retry", time(&endpoint["backlog"]["nextRetryAt"]).into()),
+        // While it is off nothing is tried.
+        ("Next retry", if is_off(endpoint) { Cell::default() } else { time(&endpoint["backlog"]["nextRetryAt"]).into() }),
+        ("Given up", given_up(&endpoint["overflow"])),
         ("Old secret until", time(&endpoint["oldSecretUntil"]).into()),
         ("Id", text(&endpoint["id"]).into()),
     ]);
+    if is_off(endpoint) {
+        context.out.hint(how_to_enable(endpoint));
+    }
+}
+
+fn is_off(endpoint: &Value) -> bool {
+    endpoint["isActive"] == false
+}
+
+/// What to do about an endpoint that is off.
+fn how_to_enable(endpoint: &Value) -> String {
+    let name = text(&endpoint["name"]);
+    let of = if name == DEFAULT { String::new() } else { format!(" --endpoint {name}") };
+    format!("Its events are kept. On again, with them or without: turnpike webhook enable{of} --backlog replay, or --backlog drop")
 }
 
 fn life(endpoint: &Value) -> Cell {
-    if endpoint["isActive"] == false {
+    if is_off(endpoint) {
         let why = text(&endpoint["disabledReason"]);
         return Cell::new(if why.is_empty() { "off".to_owned() } else { format!("off: {why}") }, Style::Bad);
     }
@@ -359,6 +406,21 @@ fn life(endpoint: &Value) -> Cell {
 fn waiting(endpoint: &Value) -> String {
     let backlog = &endpoint["backlog"];
     format!("{} new, {} to be retried", backlog["first"].as_u64().unwrap_or(0), backlog["retries"].as_u64().unwrap_or(0))
+}
+
+/// What became dead letters since the backlog was too long or too old; empty where nothing did.
+fn given_up(overflow: &Value) -> Cell {
+    if overflow.is_null() {
+        return Cell::from(String::new());
+    }
+    let count = |name: &str| overflow[name].as_u64().unwrap_or(0);
+    let (number, age) = (count("beyondNumber"), count("beyondAge"));
+    let said = format!(
+        "{} untried, last {}: {number} beyond the number that may wait, {age} beyond the age",
+        number + age,
+        time(&overflow["lastAt"])
+    );
+    Cell::new(said, Style::Warn)
 }
 
 fn list(context: &Context, endpoints: &[Value]) {
@@ -379,6 +441,9 @@ fn list(context: &Context, endpoints: &[Value]) {
         ]);
     }
     context.out.table(&table);
+    for endpoint in endpoints.iter().filter(|endpoint| is_off(endpoint)) {
+        context.out.hint(format!("{} is off. {}", text(&endpoint["name"]), how_to_enable(endpoint)));
+    }
 }
 
 fn test(args: &Args, context: &Context, which: &Which) -> Result<(), Failure> {
@@ -405,7 +470,10 @@ fn test(args: &Args, context: &Context, which: &Which) -> Result<(), Failure> {
     if data["ok"] == true { Ok(()) } else { Err(Failure::Said) }
 }
 
-fn deliveries(context: &Context, deliveries: &[Value], further: bool) {
+fn deliveries(context: &Context, deliveries: &[Value], further: bool, is_cut: bool) {
+    if deliveries.is_empty() && is_cut {
+        return context.out.line("There is none among the newest events; there are older ones to look through.");
+    }
     if deliveries.is_empty() {
         return context.out.line(if further { "There is none before that." } else { "There is no such delivery." });
     }

@@ -83,6 +83,7 @@ impl Reader<'_> {
                 status_days: self.days("retention.statuses_days", 1),
             },
             delivery: self.delivery(),
+            shows_secrets_again: false,
         }
     }
 

@@ -19,6 +19,7 @@ struct Story {
     _process: Process,
     folder: TempDir,
     api: Client,
+    address: String,
     live: String,
     sandbox: String,
     receiver: Receiver,
@@ -40,6 +41,7 @@ impl Story {
         assert!(shown("id").len() == 36, "an endpoint has an id: {made}");
         Story {
             api: Client::of_url(&said("address")),
+            address: said("address"),
             live: said("liveKey"),
             sandbox: said("sandboxKey"),
             secret: shown("secret"),
@@ -108,6 +110,9 @@ async fn a_message_is_followed_from_the_send_to_the_tap() {
     }
     let seen = story.look_up(&id).await;
     assert_eq!(seen["state"], "read", "{seen}");
+    let events: Vec<&str> = seen["timeline"].as_array().expect("a timeline").iter().filter_map(|entry| entry["event"].as_str()).collect();
+    assert_eq!(events, ["admitted", "outside_window", "accepted", "sent", "delivered", "meta_capture", "read"], "as it happened");
+    assert_eq!(seen["money"]["metaWhy"], "Charged 0.0009: delivered (status delivered: regular, service).");
     assert_eq!((&seen["money"]["base"]["state"], &seen["money"]["meta"]["state"]), (&json!("captured"), &json!("captured")), "{seen}");
 
     story.sim(&["reply", "--from", USER, "--text", "Where is my order?"]);
@@ -128,6 +133,11 @@ async fn a_message_is_followed_from_the_send_to_the_tap() {
     story.sim(&["tap", "--from", USER, "--title", "Blue"]);
     let choice = story.receiver.wait_for("the choice", |received| received.kind() == "interactive.list_reply").await;
     assert_eq!(choice.value()["messages"][0]["interactive"]["list_reply"]["id"], "colour_blue");
+
+    story.sim(&["tap", "--from", USER, "--title", "After noon"]);
+    let older = |received: &Received| received.value()["messages"][0]["interactive"]["button_reply"]["id"] == "slot_afternoon";
+    let older = story.receiver.wait_for("a tap on the message before", older).await;
+    assert_eq!(older.value()["messages"][0]["context"]["id"], buttons.as_str());
 
     let all = story.receiver.all();
     assert!(all.len() >= 6, "{} deliveries", all.len());
@@ -166,6 +176,38 @@ async fn sandbox_events_go_only_to_who_asks_for_them() {
     let wamid = sent.wamid();
     let told = story.status(&wamid, "sent").await;
     assert_eq!(told.header("x-gateway-mode"), "sandbox");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_that_comes_is_fetched_at_the_address_that_came_with_it() {
+    let story = Story::begin().await;
+    let picture = story.folder.path().join("picture.json");
+    std::fs::write(&picture, r#"{"image":{"caption":"Look"}}"#).expect("the folder takes a file");
+    story.sim(&["reply", "--from", USER, "--body", &text_of(&picture)]);
+    let told = story.receiver.wait_for("the picture", |received| received.kind() == "messages").await;
+    let image = &told.value()["messages"][0]["image"];
+    let url = image["url"].as_str().expect("it has an address");
+    let path = url.strip_prefix(&story.address).unwrap_or_else(|| panic!("{url} is at {}", story.address));
+    let file = story.api.call(Ask::get(path).bearer(&story.live)).await;
+    assert_eq!((file.status, file.header("content-type")), (200, image["mime_type"].as_str()), "{}", file.summary());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_and_meta_itself_reach_the_demos_application() {
+    let story = Story::begin().await;
+    turnpike(story.folder.path(), &["webhook", "set", "--all-events"]);
+    let sent = story.api.call(post(&story.sandbox, &text(USER))).await;
+    assert_eq!(sent.status, 200, "{}", sent.summary());
+    story.sim(&["reply", "--from", "905329999999", "--text", "Hello?"]);
+    let reply = story.receiver.wait_for("the stranger", |received| received.kind() == "messages").await;
+    let app = turnpike(story.folder.path(), &["app", "show"]);
+    let number = app["phoneNumber"].as_str().unwrap_or_else(|| panic!("a number in {app}"));
+    assert_eq!(reply.value()["metadata"]["display_phone_number"], number.trim_start_matches('+'));
+    let change = story.folder.path().join("change.json");
+    std::fs::write(&change, r#"{"field":"account_update","value":{"event":"ACCOUNT_VIOLATION"}}"#).expect("the folder takes a file");
+    story.sim(&["event", &text_of(&change)]);
+    let told = story.receiver.wait_for("Meta's word", |received| received.kind() == "account").await;
+    assert_eq!(told.value()["event"], "ACCOUNT_VIOLATION");
 }
 
 fn offer_of_buttons() -> Value {

@@ -1,11 +1,13 @@
 //! The gateway itself: doctor and backup.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
 use turnpike_engine::control::ControlFault;
+use turnpike_engine::directory::App;
 use turnpike_store::BackupReport;
 
 use super::answer::{Actor, Body, Data, Fault};
@@ -33,14 +35,71 @@ pub(super) async fn doctor(State(operator): State<Operator>) -> Data<Vec<Check>>
             advice: Some("Make one with: turnpike app create NAME".to_owned()),
         });
     }
-    for app in apps {
+    for app in &apps {
         let name = format!("application {}", app.row.app_id);
-        checks.push(match operator.engine.look_at_number(&app, META_CHECK_DEADLINE).await {
+        checks.push(match operator.engine.look_at_number(app, META_CHECK_DEADLINE).await {
             Ok(detail) => Check { name, ok: true, detail, advice: None },
             Err((detail, advice)) => Check { name, ok: false, detail, advice: Some(advice) },
         });
     }
+    checks.extend(endpoints(&operator, &apps).await);
+    checks.push(quarantine(&operator).await);
     Data(checks)
+}
+
+/// Endpoints that do not take their events, each with what to do, and how many do. Who switched one
+/// off knows of it; it is said, and nothing is wrong.
+async fn endpoints(operator: &Operator, apps: &[Arc<App>]) -> Vec<Check> {
+    let (mut checks, mut healthy) = (Vec::new(), 0_usize);
+    for app in apps {
+        let views = match operator.engine.endpoint_views(app).await {
+            Ok(views) => views,
+            // The database's own check says what is the matter.
+            Err(_) => continue,
+        };
+        for view in views {
+            let waiting = view.backlog.first + view.backlog.retries;
+            let of = format!("--app {} --endpoint {}", view.app_id, view.name);
+            let enable = format!("turnpike webhook enable {of} --backlog replay");
+            let (ok, detail, advice) = match (&view.problem, view.is_active, &view.disabled_reason, &view.failing_since) {
+                (Some(problem), ..) => (false, problem.clone(), format!("Set it anew: turnpike webhook set {of} --url https://…")),
+                (None, false, Some(reason), _) => {
+                    (false, format!("off: {reason}; {waiting} events wait"), format!("Once it is mended: {enable}"))
+                }
+                (None, false, None, _) => (true, format!("switched off; {waiting} events wait"), format!("On again: {enable}")),
+                (None, true, _, Some(since)) => (
+                    false,
+                    format!("fails since {since}; {waiting} events wait"),
+                    format!("See what it answers: turnpike webhook test {of}"),
+                ),
+                (None, true, _, None) => {
+                    healthy += 1;
+                    continue;
+                }
+            };
+            checks.push(Check { name: format!("endpoint {} of {}", view.name, view.app_id), ok, detail, advice: Some(advice) });
+        }
+    }
+    if healthy > 0 {
+        checks.push(Check { name: "endpoints".to_owned(), ok: true, detail: format!("{healthy} take events"), advice: None });
+    }
+    checks
+}
+
+/// As many of the newest are counted.
+const QUARANTINE_LOOKED_AT: u32 = 500;
+
+/// What waits in quarantine is nobody's fault here, and wants a look.
+async fn quarantine(operator: &Operator) -> Check {
+    let name = "quarantine".to_owned();
+    match operator.engine.quarantined(None, QUARANTINE_LOOKED_AT).await {
+        Ok(kept) => {
+            let waiting = kept.iter().filter(|record| record.replayed_at.is_none()).count();
+            let detail = if waiting == 0 { "nothing waits".to_owned() } else { format!("{waiting} webhooks of Meta's wait") };
+            Check { name, ok: true, detail, advice: (waiting > 0).then(|| "See: turnpike quarantine list".to_owned()) }
+        }
+        Err(_) => Check { name, ok: false, detail: "cannot be read".to_owned(), advice: Some("Look at the log.".to_owned()) },
+    }
 }
 
 async fn database(operator: &Operator) -> Check {

@@ -126,7 +126,15 @@ pub(super) async fn set(
         bearer: order.bearer.map(Secret::new),
         secret: order.secret.map(Secret::new),
     };
-    let endpoint = operator.engine.set_endpoint(&app, &name, order).await?;
+    let given = (order.secret.clone(), order.bearer.clone());
+    let mut endpoint = operator.engine.set_endpoint(&app, &name, order).await?;
+    // Who sets an endpoint by a script gets whatever may be shown under the same names, whether it was
+    // made now, brought along, or is shown again.
+    let again = operator.engine.secrets_shown_again(&app, &name);
+    let (secret, bearer) = again.map(|again| (again.secret, again.bearer)).unzip();
+    let text = |secret: Secret| secret.expose().to_owned();
+    endpoint.secret = endpoint.secret.or_else(|| given.0.or(secret).map(text));
+    endpoint.bearer = endpoint.bearer.or_else(|| given.1.or(bearer).map(text));
     tracing::info!(actor = actor.name(), application.id = %app.row.app_id, endpoint.id = %endpoint.id, "set an endpoint");
     Ok(Data(with_times(endpoint)))
 }

@@ -247,8 +247,8 @@ impl Listener<'_> {
         }
         let clock = at.get(11..19).unwrap_or_default();
         let kind = match gist {
-            Some(gist) => format!("{} {gist}", event.name),
-            None => event.name.clone(),
+            Some(gist) if gist != event.name => format!("{} {gist}", event.name),
+            _ => event.name.clone(),
         };
         let (style, result) = match answered {
             Answered::NotAsked => (Style::Plain, String::new()),
@@ -306,6 +306,7 @@ fn headers(event: &Event, app_id: &str, sandbox: bool, secret: &SigningSecret, u
         }
     };
     put("content-type", "application/json");
+    put("user-agent", concat!("Turnpike-Webhook/", env!("CARGO_PKG_VERSION")));
     put("webhook-id", &event.id);
     put("webhook-timestamp", &unix_s.to_string());
     put("webhook-signature", &standard_signature(&[secret], &event.id, unix_s, body));
@@ -363,6 +364,7 @@ mod tests {
         let made = headers(&event, "shop", true, &secret, 1_795_392_000, b"{}");
         for (name, value) in [
             ("content-type", "application/json"),
+            ("user-agent", concat!("Turnpike-Webhook/", env!("CARGO_PKG_VERSION"))),
             ("webhook-id", "msg_1"),
             ("webhook-timestamp", "1795392000"),
             ("x-gateway-event", "read"),
