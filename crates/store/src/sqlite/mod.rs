@@ -36,7 +36,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -75,17 +74,6 @@ pub struct Options {
 /// How the writer groups, and how much may wait.
 #[derive(Clone, Debug)]
 pub struct Tuning {
-    /// How long the writer gathers under load before it commits. Less than a synced commit on a
-    /// busy disk, so latency hardly shows it.
-    pub gather: Duration,
-    /// Gathering begins where commits that did not gather carry this many messages on average:
-    /// that many come in while one commit is synced, so commits follow each other without a pause.
-    pub gather_from: usize,
-    /// Gathering ends where commits that did gather carry fewer than this on average: then they
-    /// save less CPU than the wait costs their callers.
-    pub gather_until: usize,
-    /// With this many messages at hand the writer does not gather any longer.
-    pub batch_enough: usize,
     /// Past this many messages a commit no longer gets cheaper per message, only later.
     pub batch_max: usize,
     /// Messages that may wait for the writer; more are refused, since they would wait longer than
@@ -105,10 +93,6 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Tuning {
-            gather: Duration::from_micros(500),
-            gather_from: 2,
-            gather_until: 4,
-            batch_enough: 128,
             batch_max: 512,
             queue_max: 16_384,
             readers: 4,

@@ -1,7 +1,5 @@
 //! Where jobs wait for the writer: bounded, taken by the handful.
 
-use std::time::Duration;
-
 use parking_lot::{Condvar, Mutex};
 
 use super::writer::Job;
@@ -13,8 +11,8 @@ struct Line {
     jobs: Vec<Job>,
     /// Messages and commands in `jobs`: a job is a batch.
     weight: usize,
-    /// The writer sleeps until this much waits; 0 while it is at work, so that nobody wakes it for nothing.
-    wake_at: usize,
+    /// The writer sleeps. False while it is at work, so that nobody wakes it for nothing.
+    asleep: bool,
     /// Set once, when the writer has died or was closed.
     ended: Option<String>,
 }
@@ -46,30 +44,21 @@ impl Queue {
         }
         line.weight += job.weight();
         line.jobs.push(job);
-        if line.wake_at > 0 && line.weight >= line.wake_at {
-            line.wake_at = 0;
+        if std::mem::take(&mut line.asleep) {
             drop(line);
             self.changed.notify_one();
         }
         Ok(())
     }
 
-    /// Everything that waits, once something does. Where `gather` is given, it first waits that
-    /// long for `enough` to come together.
-    pub(super) fn take(&self, gather: Option<(Duration, usize)>, into: &mut Vec<Job>) {
+    /// Everything that waits, once something does.
+    pub(super) fn take(&self, into: &mut Vec<Job>) {
         let mut line = self.line.lock();
         while line.jobs.is_empty() && line.ended.is_none() {
-            line.wake_at = 1;
+            line.asleep = true;
             self.changed.wait(&mut line);
         }
-        if let Some((window, enough)) = gather
-            && line.weight < enough
-            && line.ended.is_none()
-        {
-            line.wake_at = enough;
-            let _timed_out = self.changed.wait_for(&mut line, window);
-        }
-        line.wake_at = 0;
+        line.asleep = false;
         line.weight = 0;
         into.append(&mut line.jobs);
     }
