@@ -19,12 +19,11 @@ use turnpike_engine::net::hooks::{Answered, HookClient, PostFault};
 use turnpike_store::deliveries::DeliveryState;
 use turnpike_store::endpoints::EndpointId;
 
-use crate::house::{House, quick};
+use crate::house::{House, quick, unhurried};
 use crate::receiver::{Behaviour, Receiver};
 
-/// Longer than the tests' machine may hesitate before an honest answer, short enough to be waited for
-/// where the answer never comes.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// Longer than the tests' machine may hesitate before it dials, short enough to be waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const BODY_WITHIN: Duration = Duration::from_millis(200);
 /// A test that waits for this is seen to hang.
 const FOR_EVER: Duration = Duration::from_secs(24 * 3_600);
@@ -64,12 +63,10 @@ async fn read_request(socket: &mut TcpStream) {
     }
 }
 
-async fn post(address: SocketAddr) -> Result<Answered, PostFault> {
-    post_within(address, ANSWER_WITHIN).await
-}
-
-async fn post_within(address: SocketAddr, answer_within: Duration) -> Result<Answered, PostFault> {
-    let settings = DeliverySettings { answer_within, body_within: BODY_WITHIN, ..DeliverySettings::default().allowing_loopback() };
+/// Posts; the head of the answer may take as long as the first of these, its body as the second.
+async fn post(address: SocketAddr, (answer_within, body_within): (Duration, Duration)) -> Result<Answered, PostFault> {
+    let settings =
+        DeliverySettings { answer_within, body_within, connect_within: FOR_EVER, ..DeliverySettings::default().allowing_loopback() };
     let client = HookClient::new(&settings, Guard::of(&settings)).expect("a client");
     let url = Arc::new(EndpointUrl::parse(&format!("http://{address}/hook"), &settings.urls).expect("a URL"));
     client.post(EndpointId(1), &url, HeaderMap::new(), Bytes::from_static(b"{}")).await
@@ -79,7 +76,7 @@ async fn post_within(address: SocketAddr, answer_within: Duration) -> Result<Ans
 async fn of_a_body_without_end_sixteen_kib_are_read_and_then_the_connection_is_closed() {
     let head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n".to_vec();
     let (address, said) = talker(head, &[b'x'; 65_536], Duration::ZERO).await;
-    let answered = post(address).await.expect("its head decided");
+    let answered = post(address, (FOR_EVER, FOR_EVER)).await.expect("its head decided");
     assert_eq!((answered.status, answered.body.len()), (200, 16 * 1024));
     // It had filled the kernel's buffers at most, and then found nobody.
     let bytes = said.await.expect("it was hung up on");
@@ -87,7 +84,7 @@ async fn of_a_body_without_end_sixteen_kib_are_read_and_then_the_connection_is_c
 
     let head = b"HTTP/1.1 500 Oh\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let (address, said) = talker(head, b"8000\r\n", Duration::ZERO).await;
-    assert_eq!(post(address).await.expect("its head decided").status, 500, "also where the chunks are no chunks");
+    assert_eq!(post(address, (FOR_EVER, FOR_EVER)).await.expect("its head decided").status, 500, "also where the chunks are no chunks");
     said.await.expect("it was hung up on");
 }
 
@@ -96,14 +93,14 @@ async fn an_answer_that_drips_is_given_up_in_time() {
     // Its body, after the head has decided: that is not waited for as long as a head, which here would
     // be for ever.
     let (address, said) = talker(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n".to_vec(), b".", DROP_BY_DROP).await;
-    assert_eq!(post_within(address, FOR_EVER).await.expect("its head decided").status, 200);
+    assert_eq!(post(address, (FOR_EVER, BODY_WITHIN)).await.expect("its head decided").status, 200);
     said.await.expect("it was hung up on");
     // Its head, its status line, and greetings before the answer, each a little at a time.
     let cases =
         [("HTTP/1.1 200 OK\r\nx: ", "y"), ("H", "T"), ("HTTP/1.1 200 OK\r\n", "a: b\r\n"), ("", "HTTP/1.1 103 Early Hints\r\n\r\n")];
     join_all(cases.map(async |(once, again)| {
         let (address, said) = talker(once.as_bytes().to_vec(), again.as_bytes(), DROP_BY_DROP).await;
-        let ended = post(address).await;
+        let ended = post(address, (ANSWER_WITHIN, FOR_EVER)).await;
         assert!(matches!(ended, Err(PostFault::Timeout(_) | PostFault::Lost(_))), "{once:?} {again:?}: {ended:?}");
         said.await.expect("it was hung up on");
     }))
@@ -115,7 +112,7 @@ async fn a_head_that_is_too_long_is_no_answer() {
     for (once, again) in [("HTTP/1.1 200 OK\r\nx: ", "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"), ("HTTP/1.1 200 OK\r\n", "a: b\r\n")]
     {
         let (address, said) = talker(once.as_bytes().to_vec(), again.as_bytes(), Duration::ZERO).await;
-        let ended = post(address).await;
+        let ended = post(address, (FOR_EVER, FOR_EVER)).await;
         assert!(matches!(ended, Err(PostFault::Lost(_))), "{again:?}: {ended:?}");
         let bytes = said.await.expect("it was hung up on");
         assert!(bytes < 64 << 20, "{bytes} bytes were taken from it");
@@ -124,7 +121,7 @@ async fn a_head_that_is_too_long_is_no_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_redirect_is_followed_and_each_is_recorded_with_where_it_led() {
-    let house = House::new(quick()).await;
+    let house = House::new(unhurried(quick())).await;
     let elsewhere = Receiver::start(Behaviour::Answer(200, "")).await;
     let location: &'static str = Box::leak(format!("Location: {}\r\n", elsewhere.url()).into_boxed_str());
     let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
