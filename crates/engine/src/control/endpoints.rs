@@ -395,7 +395,7 @@ impl Engine {
             "entry": [{
                 "id": app.row.app_id,
                 "time": now.0.div_euclid(1_000),
-                "changes": [{"field": "test", "value": {"endpoint": known.row.name, "endpointId": known.row.id}}],
+                "changes": [{"field": "test", "value": {"endpoint_id": known.row.id, "name": known.row.name}}],
             }],
         });
         let tried = self

@@ -144,6 +144,13 @@ async fn a_message_is_followed_from_the_send_to_the_tap() {
     verified_by_the_libraries(&story, &all);
     let proof = turnpike(story.folder.path(), &["ledger", "verify"]);
     assert_eq!(proof["clean"], true, "{proof}");
+
+    let tried = turnpike(story.folder.path(), &["webhook", "test"]);
+    let test = story.receiver.wait_for("the test event", |received| received.kind() == "gateway").await;
+    assert_eq!((&tried["ok"], tried["eventId"].as_str()), (&json!(true), Some(test.id())));
+    let shown = turnpike(story.folder.path(), &["webhook", "show"]);
+    assert_eq!(test.value(), json!({"endpoint_id": shown["id"], "name": "default"}), "as other events of the gateway's name it");
+
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
