@@ -6,7 +6,7 @@
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 use turnpike_domain::ids::{ApplicationId, MessageCipher, MessageKey, OrganizationId};
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{UnixMs, UtcDay};
@@ -74,9 +74,9 @@ pub(super) struct Looking<'a> {
 }
 
 impl Looking<'_> {
-    /// What was held when it began.
-    pub(super) fn held(&self) -> HashSet<DeliveryKey> {
-        self.held.clone()
+    /// What was held when it began; given away once.
+    pub(super) fn held(&mut self) -> HashSet<DeliveryKey> {
+        std::mem::take(&mut self.held)
     }
 
     /// Takes what was found and is still free.
@@ -139,22 +139,22 @@ pub(super) fn waiting(
         .take(limit)
         .collect::<Result<_, _>>()?;
     let mut bodies = Bodies { snapshot, day: None };
-    keys.into_iter().filter_map(|key| due(snapshot, cipher, endpoint, key, &mut bodies).transpose()).collect()
+    let mut events = snapshot.prepare_cached(
+        "SELECT e.organization, e.application, e.mode, e.kind, e.at, e.user, e.message, e.message_at, d.attempts
+         FROM deliveries d JOIN events e ON e.key = ?2 WHERE d.key = ?1",
+    )?;
+    keys.into_iter().filter_map(|key| due(&mut events, cipher, endpoint, key, &mut bodies).transpose()).collect()
 }
 
 fn due(
-    snapshot: &Connection,
+    events: &mut CachedStatement<'_>,
     cipher: &MessageCipher,
     endpoint: EndpointId,
     key: i64,
     bodies: &mut Bodies<'_>,
 ) -> Result<Option<Due>, Failure> {
     let event = EventKey(key.div_euclid(SLOTS));
-    let mut statement = snapshot.prepare_cached(
-        "SELECT e.organization, e.application, e.mode, e.kind, e.at, e.user, e.message, e.message_at, d.attempts
-         FROM deliveries d JOIN events e ON e.key = ?2 WHERE d.key = ?1",
-    )?;
-    let mut rows = statement.query([key, event.0])?;
+    let mut rows = events.query([key, event.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let at = UnixMs(row.get(4)?);
     let message = match (row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?) {
@@ -181,30 +181,31 @@ fn due(
 /// Bodies of events, whose table is looked for once per day and not once per event.
 pub(super) struct Bodies<'s> {
     pub(super) snapshot: &'s Connection,
-    pub(super) day: Option<(UtcDay, Option<String>)>,
+    /// What asks for a body of that day, where its table is still there.
+    pub(super) day: Option<(UtcDay, Option<CachedStatement<'s>>)>,
 }
 
-impl Bodies<'_> {
-    /// The table of a day's bodies, where it is still there.
-    pub(super) fn table(&mut self, day: UtcDay) -> Result<Option<&str>, Failure> {
+impl<'s> Bodies<'s> {
+    fn asking(&mut self, day: UtcDay) -> Result<Option<&mut CachedStatement<'s>>, Failure> {
         if self.day.as_ref().is_none_or(|(known, _)| *known != day) {
             let table = bodies_table(day);
-            let table = exists(self.snapshot, &table)?.then(|| format!("SELECT sealed FROM {table} WHERE event = ?1"));
-            self.day = Some((day, table));
+            let asking = match exists(self.snapshot, &table)? {
+                true => Some(self.snapshot.prepare_cached(&format!("SELECT sealed FROM {table} WHERE event = ?1"))?),
+                false => None,
+            };
+            self.day = Some((day, asking));
         }
-        Ok(self.day.as_ref().and_then(|(_, query)| query.as_deref()))
+        Ok(self.day.as_mut().and_then(|(_, asking)| asking.as_mut()))
     }
 
     fn of(&mut self, event: EventKey, at: UnixMs) -> Result<Option<Vec<u8>>, Failure> {
-        let snapshot = self.snapshot;
-        let Some(query) = self.table(at.day())? else { return Ok(None) };
-        Ok(snapshot.prepare_cached(query)?.query_row([event.0], |row| row.get(0)).optional()?)
+        let Some(asking) = self.asking(at.day())? else { return Ok(None) };
+        Ok(asking.query_row([event.0], |row| row.get(0)).optional()?)
     }
 
     /// Whether an event's bytes are kept.
     pub(super) fn are_kept(&mut self, event: EventKey, at: UnixMs) -> Result<bool, Failure> {
-        let snapshot = self.snapshot;
-        let Some(query) = self.table(at.day())? else { return Ok(false) };
-        Ok(snapshot.prepare_cached(query)?.exists([event.0])?)
+        let Some(asking) = self.asking(at.day())? else { return Ok(false) };
+        Ok(asking.exists([event.0])?)
     }
 }

@@ -31,7 +31,7 @@ impl Deliveries for SqliteStore {
 
     fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
         Box::pin(async move {
-            let looking = self.claims.look(endpoint, now);
+            let mut looking = self.claims.look(endpoint, now);
             let (cipher, held) = (self.cipher.clone(), looking.held());
             let found = self.read(move |snapshot| claims::waiting(snapshot, &cipher, endpoint, lane, now, limit, &held)).await?;
             Ok(looking.take(found, lease_until))
