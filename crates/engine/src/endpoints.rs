@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use turnpike_domain::ids::ApplicationId;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
@@ -17,6 +17,7 @@ use turnpike_store::StoreError;
 use turnpike_store::endpoints::{Endpoint, EndpointId};
 
 use crate::Engine;
+use crate::net::hooks::Outgoing;
 use crate::secret::Secret;
 use crate::vault::{Purpose, Vault};
 
@@ -32,18 +33,17 @@ pub struct KnownEndpoint {
 }
 
 /// What a post to an endpoint needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Way {
     /// Its URL, checked when the book was made.
     pub url: Arc<EndpointUrl>,
-    /// The customer's own headers.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How every request to it begins: the customer's own headers, the bearer where it is sent, and
+    /// what is the same of every delivery.
+    pub head: Outgoing,
     /// The signing secret.
     pub secret: SigningSecret,
     /// The one before, and until when it also signs.
     pub old_secret: Option<(SigningSecret, UnixMs)>,
-    /// The value of `Authorization`, where it is sent.
-    pub authorization: Option<HeaderValue>,
 }
 
 /// All endpoints, as of the last write.
@@ -94,14 +94,22 @@ impl Engine {
     /// The store's silence; the book stays as it was.
     pub(crate) async fn reload_endpoints(&self) -> Result<(), StoreError> {
         let _alone = self.endpoints.reading.lock().await;
+        let before = self.endpoints.snapshot();
         let mut state = State::default();
         for row in self.store.endpoints().await? {
             let app_id = self.directory.application(row.application).map_or_else(|| Arc::from(""), |app| Arc::from(&*app.row.app_id));
-            let way = open(&self.vault, &self.settings.delivery.urls, &row);
-            if let Err(problem) = &way {
-                tracing::error!(endpoint.id = %row.id, problem, "an endpoint cannot be posted to; its events are kept");
-            }
-            let known = Arc::new(KnownEndpoint { row, app_id, way });
+            let known = match before.by_key.get(&row.key) {
+                Some(known) if known.row == row && known.app_id == app_id => Arc::clone(known),
+                // How an endpoint fares is written often, and to open secrets costs more than the rest.
+                Some(known) if opens_alike(&known.row, &row) => Arc::new(KnownEndpoint { row, app_id, way: known.way.clone() }),
+                _ => {
+                    let way = open(&self.vault, &self.settings.delivery.urls, &row);
+                    if let Err(problem) = &way {
+                        tracing::error!(endpoint.id = %row.id, problem, "an endpoint cannot be posted to; its events are kept");
+                    }
+                    Arc::new(KnownEndpoint { row, app_id, way })
+                }
+            };
             state.by_application.entry(known.row.application).or_default().push(Arc::clone(&known));
             state.by_key.insert(known.row.key, known);
         }
@@ -109,6 +117,22 @@ impl Engine {
         self.delivery.look_again();
         Ok(())
     }
+}
+
+/// Whether [`open`] makes the same of both.
+fn opens_alike(one: &Endpoint, other: &Endpoint) -> bool {
+    let opened = |row: &Endpoint| Endpoint {
+        events: one.events,
+        sandbox: one.sandbox,
+        ordered: one.ordered,
+        is_active: one.is_active,
+        disabled_reason: None,
+        failing_since: None,
+        failures: 0,
+        updated_at: one.updated_at,
+        ..row.clone()
+    };
+    opened(one) == opened(other)
 }
 
 fn open(vault: &Vault, rules: &UrlRules, row: &Endpoint) -> Result<Way, String> {
@@ -123,29 +147,46 @@ fn open(vault: &Vault, rules: &UrlRules, row: &Endpoint) -> Result<Way, String> 
         Some(sealed) => read_headers(text("headers", sealed)?.expose())?,
         None => Vec::new(),
     };
-    let authorization = match row.send_bearer {
-        true => {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", text("bearer", &row.bearer_sealed)?.expose()))
-                .map_err(|_| "its bearer is no header".to_owned())?;
-            value.set_sensitive(true);
-            Some(value)
-        }
+    let bearer = match row.send_bearer {
+        true => Some(text("bearer", &row.bearer_sealed)?),
         false => None,
     };
     Ok(Way {
+        head: head(&url, &headers, bearer.as_ref())?,
         url: Arc::new(url),
-        headers: headers
-            .iter()
-            .map(|(name, value)| Some((HeaderName::try_from(&**name).ok()?, HeaderValue::try_from(&**value).ok()?)))
-            .collect::<Option<_>>()
-            .ok_or_else(|| "its headers cannot be sent".to_owned())?,
         secret: secret(&row.secret_sealed)?,
         old_secret: match &row.old_secret_sealed {
             Some((sealed, until)) => Some((secret(sealed)?, *until)),
             None => None,
         },
-        authorization,
     })
+}
+
+const USER_AGENT: &str = concat!("Turnpike-Webhook/", env!("CARGO_PKG_VERSION"));
+
+/// What every request to an endpoint begins with.
+fn head(url: &EndpointUrl, headers: &[(String, String)], bearer: Option<&Secret>) -> Result<Outgoing, String> {
+    let unusable = || "its headers cannot be sent".to_owned();
+    let mut head = Outgoing::to(url);
+    let mut has_agent = false;
+    for (name, value) in headers {
+        let name = HeaderName::try_from(&**name).map_err(|_| unusable())?;
+        let value = HeaderValue::try_from(&**value).map_err(|_| unusable())?;
+        // A name of the customer's own stays; the bearer stands where it is sent.
+        has_agent |= name == header::USER_AGENT;
+        if name != header::AUTHORIZATION || bearer.is_none() {
+            head.header(name.as_str(), value.as_bytes());
+        }
+    }
+    head.header("content-type", b"application/json");
+    if !has_agent {
+        head.header("user-agent", USER_AGENT.as_bytes());
+    }
+    if let Some(bearer) = bearer {
+        let value = HeaderValue::try_from(format!("Bearer {}", bearer.expose())).map_err(|_| "its bearer is no header".to_owned())?;
+        head.header("authorization", value.as_bytes());
+    }
+    Ok(head)
 }
 
 /// Headers as they are sealed: a JSON list of pairs, in the customer's order.

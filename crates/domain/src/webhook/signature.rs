@@ -62,7 +62,10 @@ const HUB_PREFIX: &str = "sha256=";
 /// text (contract §7), towards ourselves the app secret.
 #[must_use]
 pub fn hub_signature(secret: &[u8], body: &[u8]) -> String {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), body);
+    hub_value(&hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), body))
+}
+
+fn hub_value(tag: &hmac::Tag) -> String {
     let mut value = String::with_capacity(HUB_PREFIX.len() + 64);
     value.push_str(HUB_PREFIX);
     for byte in tag.as_ref() {
@@ -129,6 +132,8 @@ pub struct SigningSecret {
     text: Box<str>,
     /// Of the decoded bytes, made ready once.
     key: hmac::Key,
+    /// Of the whole text, likewise.
+    hub_key: hmac::Key,
 }
 
 impl fmt::Debug for SigningSecret {
@@ -144,7 +149,7 @@ impl SigningSecret {
         let mut text = String::with_capacity(SECRET_PREFIX.len() + 44);
         text.push_str(SECRET_PREFIX);
         STANDARD.encode_string(random, &mut text);
-        SigningSecret { text: text.into(), key: hmac::Key::new(hmac::HMAC_SHA256, random) }
+        SigningSecret::of(text.into(), random)
     }
 
     /// Reads one back, or a customer's own. The base64 must be of the standard alphabet with its
@@ -158,7 +163,18 @@ impl SigningSecret {
         if !(SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&bytes.len()) {
             return Err("must hold 24 to 64 bytes behind whsec_");
         }
-        Ok(SigningSecret { text: text.into(), key: hmac::Key::new(hmac::HMAC_SHA256, &bytes) })
+        Ok(SigningSecret::of(text.into(), &bytes))
+    }
+
+    fn of(text: Box<str>, bytes: &[u8]) -> SigningSecret {
+        let hub_key = hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes());
+        SigningSecret { text, key: hmac::Key::new(hmac::HMAC_SHA256, bytes), hub_key }
+    }
+
+    /// [`hub_signature`] by this secret, whose key is ready.
+    #[must_use]
+    pub fn hub_signature(&self, body: &[u8]) -> String {
+        hub_value(&hmac::sign(&self.hub_key, body))
     }
 
     /// The whole text: shown once, sealed in the store, and the key of [`hub_signature`].

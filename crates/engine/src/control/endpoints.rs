@@ -399,7 +399,7 @@ impl Engine {
             }],
         });
         let tried = self
-            .try_endpoint(&known, id, EventKind::Gateway, Mode::Live, None, body.to_string().into_bytes().into())
+            .try_endpoint(&known, id, EventKind::Gateway, Mode::Live, None, body.to_string().as_bytes())
             .await
             .map_err(ControlFault::rule)?;
         let attempt = tried.attempt;

@@ -1,18 +1,16 @@
 //! One post: what an endpoint is sent, and what its answer means.
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::time::Instant;
 use turnpike_domain::ids::{MessageId, webhook_id};
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
-use turnpike_domain::webhook::{EventKind, Pace, Verdict, classify, hub_signature, retry_after_ms, standard_signature};
+use turnpike_domain::webhook::{EventKind, Pace, Verdict, classify, retry_after_ms, standard_signature};
 use turnpike_store::deliveries::Attempt;
 use uuid::Uuid;
 
 use crate::Engine;
 use crate::endpoints::{KnownEndpoint, Way};
-use crate::net::hooks::{Answered, PostFault};
+use crate::net::hooks::{Answered, Outgoing, PostFault};
 
 /// An attempt and what follows from it.
 #[derive(Clone, Debug)]
@@ -36,9 +34,6 @@ const ANSWER_KEPT_BYTES_TAKEN: usize = 1024;
 /// Of a fault's words so much is kept.
 const FAULT_KEPT_BYTES: usize = 300;
 
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("Turnpike-Webhook/", env!("CARGO_PKG_VERSION")));
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
 impl Engine {
     /// Posts one event to an endpoint, signed for this very attempt.
     ///
@@ -51,26 +46,22 @@ impl Engine {
         kind: EventKind,
         mode: Mode,
         message: Option<MessageId>,
-        body: Bytes,
+        body: &[u8],
     ) -> Result<Tried, String> {
         let way = endpoint.way.as_ref().map_err(|problem| format!("the endpoint cannot be posted to: {problem}"))?;
         let at = self.clock.now();
-        let mut headers = signed(way, event, at, &body);
-        let mut put = |name: &'static str, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        put("x-gateway-event", kind.as_str());
-        put("x-gateway-application", &endpoint.app_id);
+        let mut request = signed(way, event, at, body);
+        request.header("x-gateway-event", kind.as_str().as_bytes());
+        request.header("x-gateway-application", endpoint.app_id.as_bytes());
         if mode == Mode::Sandbox {
-            put("x-gateway-mode", mode.as_str());
+            request.header("x-gateway-mode", mode.as_str().as_bytes());
         }
         if let (EventKind::MessageStatus | EventKind::Read, Some(message)) = (kind, message) {
-            put("x-message-id", &message.to_string());
+            request.header("x-message-id", message.to_string().as_bytes());
         }
+        let request = request.with_body(body);
         let begun = Instant::now();
-        let ended = self.delivery.client.post(endpoint.row.key, &way.url, headers, body).await;
+        let ended = self.delivery.client.post(endpoint.row.key, &way.url, &request).await;
         let latency_ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
         self.delivery.metrics.seconds.observe(begun.elapsed().as_secs_f64());
         let attempt = |status, fault, answer| Attempt { at, status, latency_ms, fault, answer };
@@ -115,32 +106,22 @@ impl Engine {
     }
 }
 
-/// The headers that every attempt has, and the customer's own.
-fn signed(way: &Way, event: Uuid, at: UnixMs, body: &[u8]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(way.headers.len() + 12);
-    for (name, value) in &way.headers {
-        headers.append(name.clone(), value.clone());
-    }
-    headers.insert(header::CONTENT_TYPE, JSON);
-    // A name of the customer's own stays.
-    headers.entry(header::USER_AGENT).or_insert(USER_AGENT);
-    if let Some(authorization) = &way.authorization {
-        headers.insert(header::AUTHORIZATION, authorization.clone());
-    }
+/// The headers of every delivery to this endpoint, and the signatures of this attempt.
+fn signed(way: &Way, event: Uuid, at: UnixMs, body: &[u8]) -> Outgoing {
     let old = way.old_secret.as_ref().filter(|(_, until)| *until > at).map(|(old, _)| old);
     let id = webhook_id(event);
     let seconds = at.0.div_euclid(1_000);
-    let secrets: Vec<_> = std::iter::once(&way.secret).chain(old).collect();
+    let mut request = way.head.begun_anew(body.len());
+    request.header("webhook-id", id.as_bytes());
+    request.header("webhook-timestamp", itoa::Buffer::new().format(seconds).as_bytes());
+    let signature = match old {
+        None => standard_signature(&[&way.secret], &id, seconds, body),
+        Some(old) => standard_signature(&[&way.secret, old], &id, seconds, body),
+    };
+    request.header("webhook-signature", signature.as_bytes());
     // Receivers made for Meta know one signature, so theirs stays the old one until the rotation ends.
-    let hub = hub_signature(old.unwrap_or(&way.secret).as_str().as_bytes(), body);
-    let signature = standard_signature(&secrets, &id, seconds, body);
-    for (name, value) in
-        [("webhook-id", id), ("webhook-timestamp", seconds.to_string()), ("webhook-signature", signature), ("x-hub-signature-256", hub)]
-    {
-        let value = HeaderValue::try_from(value).expect("ids, numbers, hexadecimal digits and base64 are header values");
-        headers.insert(HeaderName::from_static(name), value);
-    }
-    headers
+    request.header("x-hub-signature-256", old.unwrap_or(&way.secret).hub_signature(body).as_bytes());
+    request
 }
 
 /// What an endpoint said, as it is kept: of a redirect first where it leads, since that is what its

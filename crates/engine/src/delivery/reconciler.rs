@@ -153,6 +153,11 @@ impl Reconciler {
                 () = engine.delivery.wake.notified() => {}
                 () = sleep => {}
             }
+            // The answers that came together are heard together, and what they make room for is posted
+            // in one go: a receiver then wakes for many, and so do we for its answers.
+            if self.scheduler.in_flight() > 0 {
+                tokio::task::yield_now().await;
+            }
             while let Ok(report) = self.reports.1.try_recv() {
                 self.take(report);
             }
@@ -338,7 +343,7 @@ impl Engine {
             tracing::error!(event.id = %due.event_id, "an event's bytes cannot be opened with this master key; its delivery is given up");
             return None;
         };
-        let tried = self.try_endpoint(known, due.event_id, due.kind, due.mode, due.message, body.into()).await;
+        let tried = self.try_endpoint(known, due.event_id, due.kind, due.mode, due.message, &body).await;
         // Tells the two apart for who is told of it.
         due.body = Some(Vec::new());
         tried.ok()

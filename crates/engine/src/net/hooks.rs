@@ -5,19 +5,14 @@
 //! the answer is read, nothing is followed, and a connection serves one endpoint's URL and no other.
 //! Like there, a connection is driven by whoever posts, and one that rests is polled by nobody.
 
-use std::future::{Future as _, poll_fn};
+mod line;
+mod outgoing;
+
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hashbrown::HashMap;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
@@ -26,20 +21,14 @@ use tokio_util::task::TaskTracker;
 use turnpike_domain::webhook::{EndpointHost, EndpointUrl};
 use turnpike_store::endpoints::EndpointId;
 
-use super::answer::chain;
+use self::line::Line;
+pub use self::outgoing::Outgoing;
 use super::config::{NetConfig, NetError};
 use super::dial::{Dialler, connect_any};
 use super::guard::Guard;
 use super::handshake;
-use super::wire::{Stream, Wire, WireState};
+use super::wire::{Stream, Wire};
 use crate::delivery::DeliverySettings;
-
-/// Headers that an answer may have.
-const HEADERS_MAX: usize = 100;
-/// An answer's head, and what is read at once. hyper's least is 8 KiB.
-const BUFFER_MAX_BYTES: usize = 16 * 1024;
-/// Of an answer's body so much is read; a longer one ends its connection (reliability §e).
-const BODY_MAX_BYTES: usize = 16 * 1024;
 
 /// What an endpoint answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,19 +103,19 @@ impl HookClient {
         })
     }
 
-    /// Posts `body` to an endpoint and reads what it answers.
+    /// Posts `request`, which [`Outgoing::with_body`] ended, to an endpoint and reads what it answers.
     ///
     /// # Errors
     /// [`PostFault`]: whether the endpoint took it is not known unless nothing was sent.
-    pub async fn post(&self, endpoint: EndpointId, url: &Arc<EndpointUrl>, headers: HeaderMap, body: Bytes) -> Result<Answered, PostFault> {
+    pub async fn post(&self, endpoint: EndpointId, url: &Arc<EndpointUrl>, request: &Outgoing) -> Result<Answered, PostFault> {
         let deadline = Instant::now() + self.answer_within;
         let mut line = match self.rested(endpoint, url).await {
             Some(line) => line,
             None => self.connect(url, deadline).await?,
         };
-        let request = request(url, headers, body);
+        let request = request.as_bytes();
         let was_used = line.is_used;
-        let answered = match line.exchange(request.clone(), deadline, self.body_within).await {
+        let answered = match line.exchange(request, deadline, self.body_within).await {
             // The receiver closed a resting connection while we took it up. Once more is no harm:
             // a delivery may come twice, and has the same id.
             Err(PostFault::Lost(_)) if was_used => {
@@ -135,7 +124,7 @@ impl HookClient {
             }
             ended => ended?,
         };
-        if answered.1 && line.comes_to_rest().await {
+        if answered.1 {
             self.rest(endpoint, url, line);
         }
         Ok(answered.0)
@@ -192,9 +181,8 @@ impl HookClient {
         // Small requests must not wait for one another's acknowledgements.
         socket.set_nodelay(true).map_err(of_socket)?;
         let wire = Wire::new(socket);
-        let state = wire.state();
         if !url.is_tls() {
-            return Line::start(TokioIo::new(Stream::Plain(wire)), state).await;
+            return Ok(Line::new(Stream::Plain(wire)));
         }
         let name = match url.host() {
             EndpointHost::Address(address) => ServerName::from(*address),
@@ -205,116 +193,6 @@ impl HookClient {
             .await
             .map_err(|_| PostFault::Timeout("the TLS handshake took too long"))?
             .map_err(|error| PostFault::Tls(format!("the TLS handshake failed: {}", handshake::problem(&error))))?;
-        Line::start(TokioIo::new(Stream::Tls(Box::new(tls))), state).await
-    }
-}
-
-fn request(url: &EndpointUrl, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
-    if let Ok(host) = HeaderValue::from_str(url.authority()) {
-        headers.insert(header::HOST, host);
-    }
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    // A path that the URL's parser takes and this one does not would be a bug of ours; it then goes
-    // to the root, where the receiver's answer shows it.
-    *request.uri_mut() = Uri::try_from(url.path_and_query()).unwrap_or_else(|_| Uri::from_static("/"));
-    *request.headers_mut() = headers;
-    request
-}
-
-type Connection = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
-
-/// One connection.
-struct Line {
-    sender: http1::SendRequest<Full<Bytes>>,
-    /// `None` once it has ended.
-    connection: Option<Box<Connection>>,
-    wire: Arc<WireState>,
-    idle_since: Instant,
-    is_used: bool,
-}
-
-impl Line {
-    async fn start(stream: TokioIo<Stream>, wire: Arc<WireState>) -> Result<Line, PostFault> {
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(HEADERS_MAX)
-            .max_buf_size(BUFFER_MAX_BYTES)
-            .handshake(stream)
-            .await
-            .map_err(|error| PostFault::Connect(format!("starting HTTP/1.1: {}", chain(&error))))?;
-        Ok(Line { sender, connection: Some(Box::new(connection)), wire, idle_since: Instant::now(), is_used: false })
-    }
-
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection.as_mut()).poll(cx).is_ready()
-        {
-            self.connection = None;
-        }
-    }
-
-    /// Whether it was not closed while it rested.
-    async fn looks_open(&mut self) -> bool {
-        self.wire.look_at_next_read();
-        self.comes_to_rest().await
-    }
-
-    /// Whether it can carry another request, without waiting.
-    async fn comes_to_rest(&mut self) -> bool {
-        poll_fn(|cx| {
-            self.drive(cx);
-            Poll::Ready(self.connection.is_some() && self.sender.is_ready())
-        })
-        .await
-    }
-
-    /// The answer, and whether it was read to its end. The status decides; what becomes of the body
-    /// does not change it.
-    async fn exchange(
-        &mut self,
-        request: Request<Full<Bytes>>,
-        deadline: Instant,
-        body_within: Duration,
-    ) -> Result<(Answered, bool), PostFault> {
-        self.is_used = true;
-        let mut answering = pin!(self.sender.try_send_request(request));
-        let response = timeout_at(
-            deadline,
-            poll_fn(|cx| {
-                // The answer first: a receiver that answers and closes has answered.
-                if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
-                    return Poll::Ready(answer);
-                }
-                self.drive(cx);
-                answering.as_mut().poll(cx)
-            }),
-        )
-        .await
-        .map_err(|_| PostFault::Timeout("no answer in time"))?
-        .map_err(|error| PostFault::Lost(format!("the connection ended without an answer: {}", chain(error.error()))))?;
-        let (head, mut incoming) = response.into_parts();
-        let told = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let location = head.status.is_redirection().then(|| told(header::LOCATION)).flatten();
-        let retry_after = told(header::RETRY_AFTER);
-        let mut answered = Answered { status: head.status.as_u16(), retry_after, location, body: Vec::new() };
-        let until = deadline.min(Instant::now() + body_within);
-        let whole = timeout_at(until, async {
-            loop {
-                let frame = poll_fn(|cx| {
-                    self.drive(cx);
-                    pin!(incoming.frame()).poll(cx)
-                })
-                .await;
-                let Some(frame) = frame else { return true };
-                let Ok(Ok(piece)) = frame.map(hyper::body::Frame::into_data) else { return false };
-                let room = BODY_MAX_BYTES.saturating_sub(answered.body.len());
-                answered.body.extend_from_slice(&piece[..piece.len().min(room)]);
-                if piece.len() > room {
-                    return false;
-                }
-            }
-        })
-        .await;
-        Ok((answered, whole.unwrap_or(false)))
+        Ok(Line::new(Stream::Tls(Box::new(tls))))
     }
 }

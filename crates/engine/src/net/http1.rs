@@ -8,7 +8,7 @@
 //! A request that is dropped half-way drops its connection with it, so no byte can leave after we
 //! have said that none did.
 
-mod reading;
+pub(super) mod reading;
 
 use std::future::poll_fn;
 use std::io;
@@ -69,8 +69,7 @@ impl Http1 {
         }
         let written_before = self.wire.written();
         let outgoing = written_out(request);
-        let mut talk =
-            Talk { outgoing: &outgoing, sent: 0, flushed: false, broken: None, filled: 0, reading: Reading::new(request.answer_max_bytes) };
+        let mut talk = Talk::new(&outgoing, Reading::new(request.answer_max_bytes), BUFFER_MAX_BYTES);
         let answer = poll_fn(|cx| talk.poll(&mut self.stream, &mut self.buffer, cx));
         let ended = patience.on(&self.wire).until(answer, silent).await;
         let Talk { flushed, broken, filled, reading, .. } = talk;
@@ -112,7 +111,7 @@ impl Http1 {
 }
 
 /// How a talk ended.
-enum End {
+pub(super) enum End {
     /// With the answer's last byte.
     Whole,
     /// With an answer that cannot be read, or none.
@@ -131,8 +130,10 @@ fn told(ended: &Result<End, tokio::time::error::Elapsed>) -> String {
 }
 
 /// One request and its answer, while they are under way.
-struct Talk<'a> {
+pub(super) struct Talk<'a> {
     outgoing: &'a [u8],
+    /// Longest head, or line between chunks, that is taken.
+    buffer_max: usize,
     sent: usize,
     flushed: bool,
     /// Why nothing more can be written. An answer may wait to be read all the same: a server that
@@ -143,8 +144,26 @@ struct Talk<'a> {
     reading: Reading,
 }
 
-impl Talk<'_> {
-    fn poll(&mut self, stream: &mut Stream, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<End> {
+impl<'a> Talk<'a> {
+    /// Nothing written or read yet.
+    pub(super) fn new(outgoing: &'a [u8], reading: Reading, buffer_max: usize) -> Talk<'a> {
+        Talk { outgoing, buffer_max, sent: 0, flushed: false, broken: None, filled: 0, reading }
+    }
+
+    /// The answer as far as it was read.
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// The answer as far as it was read, and whether the connection can carry another request.
+    pub(super) fn end(self) -> (Reading, bool) {
+        let is_clean = self.flushed && self.broken.is_none() && self.filled == 0;
+        let is_reusable = is_clean && self.reading.is_whole() && self.reading.keeps_open();
+        (self.reading, is_reusable)
+    }
+
+    /// Writes and reads as far as it goes; `buffer` is kept from one request to the next.
+    pub(super) fn poll(&mut self, stream: &mut Stream, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<End> {
         if !self.flushed && self.broken.is_none() {
             self.write(stream, cx);
         }
@@ -153,7 +172,7 @@ impl Talk<'_> {
         }
         loop {
             if self.filled == buffer.len() {
-                if self.filled >= BUFFER_MAX_BYTES {
+                if self.filled >= self.buffer_max {
                     return Poll::Ready(End::Unreadable(Fault::Garbled("the head is too long")));
                 }
                 buffer.resize((buffer.len() * 2).max(BUFFER_BYTES), 0);

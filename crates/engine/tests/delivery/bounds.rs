@@ -6,16 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use turnpike_domain::webhook::EndpointUrl;
 use turnpike_engine::delivery::DeliverySettings;
 use turnpike_engine::net::guard::Guard;
-use turnpike_engine::net::hooks::{Answered, HookClient, PostFault};
+use turnpike_engine::net::hooks::{Answered, HookClient, Outgoing, PostFault};
 use turnpike_store::deliveries::DeliveryState;
 use turnpike_store::endpoints::EndpointId;
 
@@ -69,7 +67,7 @@ async fn post(address: SocketAddr, (answer_within, body_within): (Duration, Dura
         DeliverySettings { answer_within, body_within, connect_within: FOR_EVER, ..DeliverySettings::default().allowing_loopback() };
     let client = HookClient::new(&settings, Guard::of(&settings)).expect("a client");
     let url = Arc::new(EndpointUrl::parse(&format!("http://{address}/hook"), &settings.urls).expect("a URL"));
-    client.post(EndpointId(1), &url, HeaderMap::new(), Bytes::from_static(b"{}")).await
+    client.post(EndpointId(1), &url, &Outgoing::to(&url).with_body(b"{}")).await
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use turnpike_domain::webhook::address::AllowedNetworks;
 use turnpike_domain::webhook::{EndpointUrl, PlainHttp, UrlRules};
 use turnpike_engine::delivery::DeliverySettings;
 use turnpike_engine::net::guard::{Guard, Resolve};
-use turnpike_engine::net::hooks::{HookClient, PostFault};
+use turnpike_engine::net::hooks::{HookClient, Outgoing, PostFault};
 use turnpike_store::endpoints::EndpointId;
 
 use crate::addresses::{forbidden, public, spellings};
@@ -113,7 +113,7 @@ async fn a_canary_on_this_machine_hears_nothing_whatever_the_name_says() {
         for answers in [vec![vec![loopback]], vec![vec![loopback.to_canonical(), PUBLIC4]], vec![vec![IpAddr::V6(Ipv6Addr::LOCALHOST)]]] {
             let settings = DeliverySettings { urls: rules(), resolver: Dns::new(answers), ..DeliverySettings::default() };
             let client = HookClient::new(&settings, Guard::of(&settings)).expect("a client");
-            let ended = client.post(EndpointId(1), &Arc::new(url.clone()), http::HeaderMap::new(), bytes::Bytes::from_static(b"{}")).await;
+            let ended = client.post(EndpointId(1), &Arc::new(url.clone()), &Outgoing::to(&url).with_body(b"{}")).await;
             assert!(matches!(ended, Err(PostFault::Blocked(_))), "{host}: {ended:?}");
             posts += 1;
         }
@@ -125,11 +125,11 @@ async fn a_canary_on_this_machine_hears_nothing_whatever_the_name_says() {
     let settings = DeliverySettings::default().allowing_loopback();
     let client = HookClient::new(&settings, Guard::of(&settings)).expect("a client");
     let url = Arc::new(EndpointUrl::parse(&canary.url(), &settings.urls).expect("a URL"));
-    client.post(EndpointId(1), &url, http::HeaderMap::new(), bytes::Bytes::from_static(b"{}")).await.expect("it listens");
+    client.post(EndpointId(1), &url, &Outgoing::to(&url).with_body(b"{}")).await.expect("it listens");
     assert_eq!(canary.count(), 1);
     // Not even then to the gateway itself.
     let settings = DeliverySettings { own_addresses: vec![SocketAddr::from(([0, 0, 0, 0], port))], ..settings };
     let client = HookClient::new(&settings, Guard::of(&settings)).expect("a client");
-    let ended = client.post(EndpointId(1), &url, http::HeaderMap::new(), bytes::Bytes::new()).await;
+    let ended = client.post(EndpointId(1), &url, &Outgoing::to(&url).with_body(b"")).await;
     assert!(matches!(ended, Err(PostFault::Blocked(_))));
 }

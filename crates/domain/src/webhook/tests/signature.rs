@@ -37,6 +37,7 @@ fn the_standard_signature_is_what_another_hmac_computes() {
     let read_back = SigningSecret::parse(SECRET).expect("its own text");
     assert_eq!(standard_signature(&[&read_back], "msg_1", 1_795_392_000, BODY), STANDARD_SIGNATURE);
     assert_eq!(hub_signature(SECRET.as_bytes(), BODY), HUB_OF_SECRET);
+    assert_eq!(SigningSecret::parse(SECRET).expect("a secret").hub_signature(BODY), HUB_OF_SECRET);
 }
 
 #[test]

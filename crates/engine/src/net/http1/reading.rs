@@ -4,6 +4,9 @@
 //! the body ends is said by the status, by chunks, by a length, or by the end of the connection.
 //! What could be read in two ways is not read at all: the answer is then unusable and the money
 //! waits for evidence, which is always safe.
+//!
+//! An endpoint's answer is read alike, but for its body: there the status decides, so of a body that
+//! is too long the beginning is kept.
 
 use std::mem::MaybeUninit;
 
@@ -20,10 +23,12 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UT
 const BARE_JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer as far as it has been read.
-pub(super) struct Reading {
+pub(in crate::net) struct Reading {
     answer: Option<GraphResponse>,
+    location: Option<HeaderValue>,
     body: Vec<u8>,
     body_max_bytes: usize,
+    keeps_what_fits: bool,
     stage: Stage,
     keeps_open: bool,
 }
@@ -51,7 +56,7 @@ enum Stage {
 
 /// Why an answer cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::net) enum Fault {
     /// The connection ended in it.
     Cut,
     /// It is not HTTP, or may mean two things.
@@ -62,7 +67,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// For logs; holds nothing that the other side wrote.
-    pub(super) fn problem(self) -> &'static str {
+    pub(in crate::net) fn problem(self) -> &'static str {
         match self {
             Fault::Cut => "the connection ended",
             Fault::Garbled(problem) => problem,
@@ -73,34 +78,53 @@ impl Fault {
 
 impl Reading {
     /// Nothing read yet; takes a body of at most so many bytes.
-    pub(super) fn new(body_max_bytes: usize) -> Reading {
-        Reading { answer: None, body: Vec::new(), body_max_bytes, stage: Stage::Head, keeps_open: false }
+    pub(in crate::net) fn new(body_max_bytes: usize) -> Reading {
+        Reading {
+            answer: None,
+            location: None,
+            body: Vec::new(),
+            body_max_bytes,
+            keeps_what_fits: false,
+            stage: Stage::Head,
+            keeps_open: false,
+        }
+    }
+
+    /// As [`Reading::new`], but of a body that is longer the first bytes are kept.
+    pub(in crate::net) fn keeping_what_fits(body_max_bytes: usize) -> Reading {
+        Reading { keeps_what_fits: true, ..Reading::new(body_max_bytes) }
     }
 
     /// The status, once the head is there.
-    pub(super) fn status(&self) -> Option<StatusCode> {
+    pub(in crate::net) fn status(&self) -> Option<StatusCode> {
         self.answer.as_ref().map(|answer| answer.status)
     }
 
     /// Whether the answer is there to its last byte.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::net) fn is_whole(&self) -> bool {
         self.stage == Stage::Whole
     }
 
     /// Whether the other side takes another request on this connection.
-    pub(super) fn keeps_open(&self) -> bool {
+    pub(in crate::net) fn keeps_open(&self) -> bool {
         self.keeps_open
     }
 
     /// The whole answer.
-    pub(super) fn into_answer(self) -> Option<GraphResponse> {
+    pub(in crate::net) fn into_answer(self) -> Option<GraphResponse> {
         let whole = self.is_whole();
         self.answer.filter(|_| whole).map(|answer| GraphResponse { body: Bytes::from(self.body), ..answer })
     }
 
+    /// What came of an answer whose head is there, and where a redirect of it leads.
+    pub(in crate::net) fn into_what_came(self) -> Option<(GraphResponse, Option<HeaderValue>)> {
+        let location = self.location;
+        self.answer.map(|answer| (GraphResponse { body: Bytes::from(self.body), ..answer }, location))
+    }
+
     /// Reads from the front of `bytes` and tells how many it took; what it did not take is to be
     /// shown again, with more behind it. Behind the answer's last byte it takes nothing.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    pub(in crate::net) fn take(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
         let mut at = 0;
         loop {
             let rest = &bytes[at..];
@@ -126,7 +150,7 @@ impl Reading {
     }
 
     /// The connection ended here.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    pub(in crate::net) fn end(&mut self) -> Result<(), Fault> {
         if self.stage != Stage::ToTheEnd {
             return Err(Fault::Cut);
         }
@@ -151,17 +175,20 @@ impl Reading {
         let version = head.version.unwrap_or(0);
         self.stage = found.body(status, version)?;
         if let Stage::Counted(announced) = self.stage {
-            if announced > self.body_max_bytes {
+            if announced > self.body_max_bytes && !self.keeps_what_fits {
                 self.answer = Some(found.answer(status));
                 return Err(Fault::TooLong);
             }
-            self.body.reserve_exact(announced);
+            self.body.reserve_exact(announced.min(self.body_max_bytes));
             if announced == 0 {
                 self.stage = Stage::Whole;
             }
         }
         self.keeps_open =
             version == 1 && !found.closes && !found.framed_twice && self.stage != Stage::ToTheEnd && !status.is_informational();
+        if status.is_redirection() {
+            self.location = found.location.and_then(|location| HeaderValue::from_bytes(location).ok());
+        }
         self.answer = Some(found.answer(status));
         Ok(Some(length))
     }
@@ -174,7 +201,11 @@ impl Reading {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        if self.body.len() + bytes.len() > self.body_max_bytes {
+        let room = self.body_max_bytes - self.body.len();
+        if bytes.len() > room {
+            if self.keeps_what_fits {
+                self.body.extend_from_slice(&bytes[..room]);
+            }
             return Err(Fault::TooLong);
         }
         self.body.extend_from_slice(bytes);
@@ -226,6 +257,7 @@ struct Found<'a> {
     retry_after: Option<&'a [u8]>,
     trace_id: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
+    location: Option<&'a [u8]>,
 }
 
 impl<'a> Found<'a> {
@@ -246,6 +278,7 @@ impl<'a> Found<'a> {
                 10 if is("connection") => {
                     found.closes |= header.value.split(|b| *b == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"));
                 }
+                8 if is("location") => found.location = found.location.or(Some(header.value)),
                 11 if is("retry-after") => found.retry_after = found.retry_after.or(Some(header.value)),
                 13 if is("x-fb-trace-id") => found.trace_id = found.trace_id.or(Some(header.value)),
                 12 if is("content-type") => found.content_type = found.content_type.or(Some(header.value)),
@@ -411,6 +444,22 @@ mod tests {
         ] {
             assert_eq!(body(long.as_bytes()), Err(Fault::TooLong), "{long}");
         }
+    }
+
+    #[test]
+    fn of_an_endpoints_answer_the_status_stands_and_what_fits_of_its_body() {
+        for long in [
+            format!("HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 65\r\n\r\n{}", "x".repeat(65)),
+            format!("HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n{}", "x".repeat(65)),
+            format!("HTTP/1.1 302 Found\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n{}\r\n0\r\n\r\n", "x".repeat(65)),
+        ] {
+            let mut reading = Reading::keeping_what_fits(64);
+            assert_eq!(reading.take(long.as_bytes()), Err(Fault::TooLong), "{long}");
+            let (answer, location) = reading.into_what_came().expect("the head is there");
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (302, 64), "{long}");
+            assert_eq!(location, Some(HeaderValue::from_static("/x")));
+        }
+        assert!(Reading::keeping_what_fits(64).into_what_came().is_none());
     }
 
     #[test]
