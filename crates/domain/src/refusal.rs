@@ -233,6 +233,8 @@ pub enum Refusal {
     },
     /// REQ_005 with 404: no such route, or no such object.
     NotFound,
+    /// REQ_005 with 404: no message of this name was ever admitted for the key's application and mode.
+    NoSuchMessage,
     /// REQ_005 with 404: a file that Meta had and keeps no longer.
     FileExpired,
     /// REQ_005 with 405.

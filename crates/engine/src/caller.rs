@@ -44,12 +44,19 @@ impl Engine {
     /// changes.
     ///
     /// # Errors
-    /// AUTH_001, AUTH_006 (address list), RATE_001 `address`.
+    /// AUTH_001, AUTH_004, AUTH_005, AUTH_006 (address list), RATE_001 `address`.
     pub fn authenticate(&self, key: &str, address: Option<IpAddr>) -> Result<Caller, Refusal> {
         let Some(presented) = ApiKeyText::parse(key) else { return Err(self.wrong_key(address)) };
         let digest = presented.digest(self.vault.pepper()).0;
         let Some(found) = self.keys.find(&digest, self.clock.now()) else {
-            return Err(if self.keys.is_unreadable(&digest) { Refusal::KeyRecordUnreadable } else { self.wrong_key(address) });
+            if self.keys.is_unreadable(&digest) {
+                return Err(Refusal::KeyRecordUnreadable);
+            }
+            return Err(match self.wrong_key(address) {
+                // Its checksum is right, and the store may know it.
+                Refusal::UnknownKey if self.keys.is_in_doubt() => Refusal::KeyStoreUnreachable,
+                refusal => refusal,
+            });
         };
         let Some(app) = self.directory.application(found.application) else { return Err(Refusal::KeyRecordUnreadable) };
         if let (Some(address), Some(_)) = (address, found.policy.allowed_ips.as_ref())

@@ -369,11 +369,21 @@ impl Engine {
         self.tasks.spawn(async move {
             while engine.stopping.run_until_cancelled(tokio::time::sleep(TEND_EVERY)).await.is_some() {
                 engine.limits.tend(engine.tick(), engine.clock.now());
+                engine.catch_up_with_keys().await;
             }
         });
         self.run_sweeper();
         self.run_notices();
         self.run_deliveries();
+    }
+
+    /// Hears of keys that the store made though its answer got lost.
+    async fn catch_up_with_keys(&self) {
+        match self.keys.catch_up(&*self.store, self.clock.now()).await {
+            Ok(None) => {}
+            Ok(Some(loaded)) => tracing::info!(keys = loaded.usable, "read the keys anew"),
+            Err(error) => tracing::warn!(error = %error, "reading the keys anew; until then unknown ones are answered AUTH_004"),
+        }
     }
 
     /// What is due now and then: expired keys, forgotten days. It may be cut short: forgetting goes

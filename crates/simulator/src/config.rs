@@ -27,6 +27,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the record of requests is kept.
     pub record: Record,
+    /// How many requests the record keeps at least; the oldest go once there are twice as many.
+    /// `None` keeps all: a test wants them.
+    pub record_newest: Option<usize>,
     /// TLS, or plain HTTP where `None`.
     pub tls: Option<TlsFiles>,
     /// Whether HTTP/2 is offered (by ALPN over TLS, by prior knowledge without).
@@ -88,6 +91,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             record: Record::Memory,
+            record_newest: None,
             tls: None,
             http2: true,
             tokens: Tokens::Any,

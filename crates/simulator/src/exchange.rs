@@ -130,7 +130,7 @@ impl World {
     /// The world as an earlier process left it, where the record is in a file. Must be made within
     /// a tokio runtime.
     pub(crate) fn new(config: &Config, base_url: String) -> Result<World, StartError> {
-        let record = Recorder::open(&config.record).map_err(StartError::Record)?;
+        let record = Recorder::open(&config.record, config.record_newest).map_err(StartError::Record)?;
         let (memory, past) = Memory::open(&config.record).map_err(StartError::Record)?;
         let issued = record.count() as u64;
         let users = Users::default();

@@ -75,8 +75,19 @@ pub enum RecordError {
 
 /// Keeps requests, in memory or in a file.
 pub(crate) enum Recorder {
-    Memory(Mutex<Vec<Box<[u8]>>>),
+    Memory(Mutex<Lines>),
     File(FileRecorder),
+}
+
+/// Requests in memory.
+pub(crate) struct Lines {
+    lines: Vec<Box<[u8]>>,
+    newest: Option<usize>,
+}
+
+/// How many of `count` requests are too old to be kept.
+fn surplus(count: usize, newest: Option<usize>) -> usize {
+    newest.filter(|newest| count > newest.saturating_mul(2)).map_or(0, |newest| count - newest)
 }
 
 /// The file's reading side and the way to its writer.
@@ -84,9 +95,15 @@ pub(crate) struct FileRecorder {
     /// Gone only while the recorder is being dropped.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<std::thread::JoinHandle<()>>,
-    /// Where each line ends; the writer alone appends.
-    ends: Arc<Mutex<Vec<u64>>>,
-    reader: File,
+    /// What is in the file; the writer alone changes it.
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// The file as it can be read: both are exchanged together when it is cut.
+struct Kept {
+    /// Where each line ends.
+    ends: Vec<u64>,
+    reader: Arc<File>,
 }
 
 enum Job {
@@ -97,18 +114,21 @@ enum Job {
 impl Recorder {
     /// Opens the record; a file's unfinished last line (its request was never
     /// answered) is cut off.
-    pub(crate) fn open(record: &Record) -> Result<Recorder, RecordError> {
+    ///
+    /// With `newest` the oldest requests are dropped once there are twice as many as that: so many
+    /// are always there, and what dropping them costs is spread over as many requests.
+    pub(crate) fn open(record: &Record, newest: Option<usize>) -> Result<Recorder, RecordError> {
         match record {
-            Record::Memory => Ok(Recorder::Memory(Mutex::new(Vec::new()))),
-            Record::File(path) => FileRecorder::open(path).map(Recorder::File),
+            Record::Memory => Ok(Recorder::Memory(Mutex::new(Lines { lines: Vec::new(), newest }))),
+            Record::File(path) => FileRecorder::open(path, newest).map(Recorder::File),
         }
     }
 
     /// How many requests are kept.
     pub(crate) fn count(&self) -> usize {
         match self {
-            Recorder::Memory(lines) => lock(lines).len(),
-            Recorder::File(file) => lock(&file.ends).len(),
+            Recorder::Memory(memory) => lock(memory).lines.len(),
+            Recorder::File(file) => lock(&file.kept).ends.len(),
         }
     }
 
@@ -116,8 +136,11 @@ impl Recorder {
     pub(crate) async fn append(&self, mut line: Vec<u8>) -> Result<(), RecordError> {
         debug_assert!(!line.contains(&b'\n'), "a line feed would end the record's line");
         match self {
-            Recorder::Memory(lines) => {
-                lock(lines).push(line.into_boxed_slice());
+            Recorder::Memory(memory) => {
+                let mut memory = lock(memory);
+                memory.lines.push(line.into_boxed_slice());
+                let surplus = surplus(memory.lines.len(), memory.newest);
+                memory.lines.drain(..surplus);
                 Ok(())
             }
             Recorder::File(file) => {
@@ -131,8 +154,8 @@ impl Recorder {
     /// Forgets everything.
     pub(crate) async fn clear(&self) -> Result<(), RecordError> {
         match self {
-            Recorder::Memory(lines) => {
-                lock(lines).clear();
+            Recorder::Memory(memory) => {
+                lock(memory).lines.clear();
                 Ok(())
             }
             Recorder::File(file) => {
@@ -146,8 +169,8 @@ impl Recorder {
     pub(crate) fn newest_json(&self, limit: usize) -> Result<Vec<u8>, RecordError> {
         let mut json = vec![b'['];
         match self {
-            Recorder::Memory(lines) => {
-                let lines = lock(lines);
+            Recorder::Memory(memory) => {
+                let lines = &lock(memory).lines;
                 let skipped = lines.len().saturating_sub(limit);
                 for (n, line) in lines[skipped..].iter().enumerate() {
                     if n > 0 {
@@ -174,7 +197,7 @@ impl Recorder {
 }
 
 impl FileRecorder {
-    fn open(path: &Path) -> Result<FileRecorder, RecordError> {
+    fn open(path: &Path, newest: Option<usize>) -> Result<FileRecorder, RecordError> {
         let failed = |source| RecordError::Open { path: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(failed)?;
@@ -193,15 +216,15 @@ impl FileRecorder {
         file.sync_all().map_err(failed)?;
         sync_folder(path).map_err(failed)?;
 
-        let reader = File::open(path).map_err(failed)?;
-        let ends = Arc::new(Mutex::new(ends));
+        let reader = Arc::new(File::open(path).map_err(failed)?);
+        let kept = Arc::new(Mutex::new(Kept { ends, reader }));
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let writer_ends = Arc::clone(&ends);
+        let (writers, path) = (Arc::clone(&kept), path.to_owned());
         let writer = std::thread::Builder::new()
             .name("simulator-record".to_owned())
-            .spawn(move || write_groups(&mut file, waiting, &writer_ends))
+            .spawn(move || write_groups(file, &path, newest, waiting, &writers))
             .map_err(failed)?;
-        Ok(FileRecorder { jobs: Some(jobs), writer: Some(writer), ends, reader })
+        Ok(FileRecorder { jobs: Some(jobs), writer: Some(writer), kept })
     }
 
     async fn ask(&self, job: Job, answer: oneshot::Receiver<bool>) -> Result<(), RecordError> {
@@ -215,15 +238,15 @@ impl FileRecorder {
 
     /// The bytes of the newest `limit` lines, each with its line feed.
     fn newest(&self, limit: usize) -> Result<Vec<u8>, RecordError> {
-        let (start, end) = {
-            let ends = lock(&self.ends);
-            let skipped = ends.len().saturating_sub(limit);
-            let start = if skipped == 0 { 0 } else { ends[skipped - 1] };
-            (start, ends.last().copied().unwrap_or(0))
+        let (start, end, reader) = {
+            let kept = lock(&self.kept);
+            let skipped = kept.ends.len().saturating_sub(limit);
+            let start = if skipped == 0 { 0 } else { kept.ends[skipped - 1] };
+            (start, kept.ends.last().copied().unwrap_or(0), Arc::clone(&kept.reader))
         };
         let length = usize::try_from(end.saturating_sub(start)).map_err(|_| RecordError::Read(io::ErrorKind::FileTooLarge.into()))?;
         let mut lines = vec![0; length];
-        self.reader.read_exact_at(&mut lines, start).map_err(RecordError::Read)?;
+        reader.read_exact_at(&mut lines, start).map_err(RecordError::Read)?;
         Ok(lines)
     }
 }
@@ -243,11 +266,11 @@ impl Drop for FileRecorder {
 /// The writer's life: what waits is one write and one sync. It ends when the
 /// recorder is dropped, or at the first failure, since after a failed sync
 /// nobody knows what the disk holds.
-fn write_groups(file: &mut File, mut waiting: mpsc::Receiver<Job>, ends: &Mutex<Vec<u64>>) {
+fn write_groups(mut file: File, path: &Path, newest: Option<usize>, mut waiting: mpsc::Receiver<Job>, kept: &Mutex<Kept>) {
     let mut group: Vec<u8> = Vec::new();
     let mut callers: Vec<oneshot::Sender<bool>> = Vec::new();
     let mut added: Vec<u64> = Vec::new();
-    let mut end = lock(ends).last().copied().unwrap_or(0);
+    let mut end = lock(kept).ends.last().copied().unwrap_or(0);
     while let Some(first) = waiting.blocking_recv() {
         let mut next = Some(first);
         let mut clear = None;
@@ -269,7 +292,7 @@ fn write_groups(file: &mut File, mut waiting: mpsc::Receiver<Job>, ends: &Mutex<
         if !group.is_empty() {
             let written = file.write_all(&group).and_then(|()| file.sync_data());
             if written.is_ok() {
-                lock(ends).append(&mut added);
+                lock(kept).ends.append(&mut added);
             }
             for caller in callers.drain(..) {
                 // A caller that hung up needs no answer; its request is kept.
@@ -281,7 +304,7 @@ fn write_groups(file: &mut File, mut waiting: mpsc::Receiver<Job>, ends: &Mutex<
             group.clear();
         }
         if let Some(done) = clear {
-            let mut ends = lock(ends);
+            let ends = &mut lock(kept).ends;
             let cleared = file.set_len(0).and_then(|()| file.sync_data());
             if cleared.is_ok() {
                 ends.clear();
@@ -289,7 +312,47 @@ fn write_groups(file: &mut File, mut waiting: mpsc::Receiver<Job>, ends: &Mutex<
             }
             let _ = done.send(cleared.is_ok());
         }
+        let surplus = surplus(lock(kept).ends.len(), newest);
+        if surplus > 0 {
+            // Where it cannot be cut, the long file goes on, whole as it was, and the next request
+            // tries again.
+            if let Ok(shorter) = cut(path, surplus, kept) {
+                file = shorter;
+                end = lock(kept).ends.last().copied().unwrap_or(0);
+            }
+        }
     }
+}
+
+/// Leaves out the oldest `surplus` lines: the rest becomes a file of its own, which takes the name
+/// once it is on disk. So a crash leaves the one or the other, each whole.
+fn cut(path: &Path, surplus: usize, kept: &Mutex<Kept>) -> io::Result<File> {
+    let (start, ends, reader) = {
+        let kept = lock(kept);
+        let start = kept.ends[surplus - 1];
+        (start, kept.ends[surplus..].iter().map(|end| end - start).collect::<Vec<u64>>(), Arc::clone(&kept.reader))
+    };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".cut");
+    let shorter_path = PathBuf::from(name);
+    // One that a crash left is nobody's.
+    let _ = std::fs::remove_file(&shorter_path);
+    let mut shorter = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&shorter_path)?;
+    shorter.try_lock()?;
+    let mut chunk = vec![0; 1 << 20];
+    let (mut at, end) = (start, start + ends.last().copied().unwrap_or(0));
+    while at < end {
+        let wanted = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        reader.read_exact_at(&mut chunk[..wanted], at)?;
+        shorter.write_all(&chunk[..wanted])?;
+        at += wanted as u64;
+    }
+    shorter.sync_all()?;
+    let reader = Arc::new(File::open(&shorter_path)?);
+    std::fs::rename(&shorter_path, path)?;
+    sync_folder(path)?;
+    *lock(kept) = Kept { ends, reader };
+    Ok(shorter)
 }
 
 /// Where each complete line of the file ends.
@@ -427,18 +490,18 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("deep").join("record.jsonl");
         let config = Record::File(path.clone());
-        let record = Recorder::open(&config).expect("a new record opens");
+        let record = Recorder::open(&config, None).expect("a new record opens");
         for n in 0..3 {
             let kept = line("t", "POST", &format!("/{n}"), "", &[], b"");
             record.append(kept).await.expect("the record takes a line");
         }
-        assert!(matches!(Recorder::open(&config), Err(RecordError::InUse { .. })));
+        assert!(matches!(Recorder::open(&config, None), Err(RecordError::InUse { .. })));
         drop(record);
         let mut file = OpenOptions::new().append(true).open(&path).expect("the record's file");
         file.write_all(b"{\"at\":\"torn").expect("a torn write");
         drop(file);
 
-        let record = Recorder::open(&config).expect("a dropped record is free again");
+        let record = Recorder::open(&config, None).expect("a dropped record is free again");
         assert_eq!(record.count(), 3);
         record.append(line("t", "POST", "/3", "", &[], b"")).await.expect("the record takes a line");
         let newest = parsed(&record.newest_json(2).expect("the record reads"));
@@ -451,10 +514,38 @@ mod tests {
         assert_eq!(parsed(&record.newest_json(10).expect("the record reads")).len(), 1);
     }
 
+    /// The paths of what is kept.
+    fn paths(record: &Recorder) -> Vec<String> {
+        parsed(&record.newest_json(usize::MAX).expect("the record reads")).into_iter().map(|request| request.path).collect()
+    }
+
+    #[tokio::test]
+    async fn a_bounded_record_keeps_the_newest_and_never_twice_as_many() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = Record::File(folder.path().join("record.jsonl"));
+        for config in [Record::Memory, file.clone()] {
+            let record = Recorder::open(&config, Some(10)).expect("a new record opens");
+            for n in 1..=95 {
+                record.append(line("t", "POST", &format!("/{n}"), "", &[], b"{}")).await.expect("the record takes a line");
+                // The writer may still be about to cut behind the answer to the newest.
+                assert!(record.count() <= 21, "{}", record.count());
+                let newest = parsed(&record.newest_json(10.min(n)).expect("the record reads"));
+                let wanted: Vec<String> = (n.saturating_sub(9).max(1)..=n).map(|n| format!("/{n}")).collect();
+                assert_eq!(newest.into_iter().map(|request| request.path).collect::<Vec<_>>(), wanted);
+            }
+        }
+        let record = Recorder::open(&file, Some(10)).expect("what was cut is opened again");
+        let kept = paths(&record);
+        assert_eq!(kept.last().map(String::as_str), Some("/95"));
+        assert!((10..=20).contains(&kept.len()), "{kept:?}");
+        assert!(matches!(Recorder::open(&file, None), Err(RecordError::InUse { .. })), "the shorter file is held, too");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn many_at_once_all_arrive_whole() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let record = Arc::new(Recorder::open(&Record::File(folder.path().join("r"))).expect("a new record opens"));
+        let record = Arc::new(Recorder::open(&Record::File(folder.path().join("r")), None).expect("a new record opens"));
         let mut writers = tokio::task::JoinSet::new();
         for n in 0..1_000 {
             let record = Arc::clone(&record);

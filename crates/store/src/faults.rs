@@ -54,6 +54,8 @@ pub enum Fault {
     NeverAnswers,
     /// The call happened, committed, and never answers.
     NeverAnswersAfterCommit,
+    /// The call panics and nothing happened: a bug below us.
+    Panics,
 }
 
 /// The methods of the seam that can be made to fail; named as the methods are.
@@ -229,6 +231,7 @@ impl FaultyStore {
                     go(inner).await?;
                     std::future::pending().await
                 }
+                Fault::Panics => panic!("a test asked for this bug"),
             }
         })
     }

@@ -1,5 +1,5 @@
 //! What operators and their machines ask: whether the process lives, whether it is ready, and its
-//! metrics (contract §1).
+//! metrics (contract §1); and the page that explains our errors, which `errors.doc` leads to.
 //!
 //! These routes know no keys and say nothing about anybody's messages. They are never shed: a
 //! gateway under load that fails its own health check would be restarted in the worst moment.
@@ -10,10 +10,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use turnpike_domain::refusal::Refusal;
 
-use crate::error::render;
+use crate::error::{ERRORS_PAGE, errors_page, render};
 use crate::server::{Body, Incoming, Response};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// What our metrics library writes and Prometheus reads.
 const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -56,6 +58,7 @@ impl Operations {
             "/livez" | "/healthz" => |_, _| Ok((TEXT, "ok\n".to_owned())),
             "/readyz" => Operations::readiness,
             "/metrics" => Operations::metrics,
+            ERRORS_PAGE => |_, _| Ok((HTML, errors_page())),
             _ => return None,
         };
         let answer = match request.head.method {

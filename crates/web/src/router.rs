@@ -124,7 +124,9 @@ async fn dress(answer: http::Response<ControlBody>, context: ErrorContext) -> Re
         StatusCode::PAYLOAD_TOO_LARGE => Refusal::BodyTooLarge { limit: CONTROL_BODY_MAX },
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Refusal::NotJson,
         status if status.is_client_error() => {
-            Refusal::Fields(vec![FieldFault::new("body", format!("cannot be read: {}", String::from_utf8_lossy(&bytes)))])
+            let text = String::from_utf8_lossy(&bytes);
+            let (part, problem) = text.strip_prefix("Invalid URL: ").map_or(("body", &*text), |problem| ("path", problem));
+            Refusal::Fields(vec![FieldFault::new(part, format!("cannot be read: {problem}"))])
         }
         status => {
             tracing::error!(status = status.as_u16(), "a control route failed without saying why");
@@ -140,7 +142,7 @@ async fn dress(answer: http::Response<ControlBody>, context: ErrorContext) -> Re
 
 /// The methods that a framework's `Allow` names, as one of the few texts that a refusal can carry.
 fn allowed(allow: Option<&HeaderValue>) -> &'static str {
-    const KNOWN: [&str; 12] = [
+    const KNOWN: [&str; 13] = [
         "GET",
         "POST",
         "PUT",
@@ -151,6 +153,7 @@ fn allowed(allow: Option<&HeaderValue>) -> &'static str {
         "GET, PUT",
         "GET, PATCH",
         "GET, DELETE",
+        "GET, POST, DELETE",
         "GET, PUT, DELETE",
         "GET, PATCH, DELETE",
     ];

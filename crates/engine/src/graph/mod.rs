@@ -78,7 +78,7 @@ pub enum GraphFailure {
         http_status: u16,
     },
     /// No byte was processed by Meta.
-    #[error("Meta was not reached ({cause:?})")]
+    #[error("Meta was not reached: {}", in_words(*cause))]
     NotSent {
         /// Why.
         cause: NotSentCause,
@@ -86,11 +86,40 @@ pub enum GraphFailure {
         retry_after_ms: Option<u64>,
     },
     /// Bytes went out and no usable answer came.
-    #[error("Meta gave no usable answer ({cause:?})")]
+    #[error("Meta gave no usable answer: {}", lost_in_words(*cause))]
     Unknown {
         /// Why.
         cause: UnknownCause,
     },
+}
+
+/// Why nothing reached Meta, for people.
+fn in_words(cause: NotSentCause) -> &'static str {
+    match cause {
+        NotSentCause::Dns => "its name did not resolve",
+        NotSentCause::Connect => "the connection was refused or timed out",
+        NotSentCause::Tls => "the encryption could not be set up",
+        NotSentCause::Pool => "no connection became free in time",
+        NotSentCause::Breaker => "it failed so often that it is left alone for a moment",
+        NotSentCause::RefusedStream => "it refused the request unread",
+        NotSentCause::ConnectionClosed => "the connection was closed before the request was written",
+        NotSentCause::NumberPaused => "the number is paused, because Meta barred it",
+        NotSentCause::Draining => "the gateway was told to stop",
+        NotSentCause::TooLate => "its turn came too late",
+    }
+}
+
+/// Why Meta's answer is of no use, for people.
+fn lost_in_words(cause: UnknownCause) -> &'static str {
+    match cause {
+        UnknownCause::ConnectionLost => "the connection broke",
+        UnknownCause::Timeout => "none came in time",
+        UnknownCause::ServerError => "a server error",
+        UnknownCause::Redirect => "a redirect, which is not followed",
+        UnknownCause::UnreadableAnswer => "an answer that cannot be read",
+        UnknownCause::UnreadableRefusal => "a refusal that cannot be read",
+        UnknownCause::Crash => "the gateway stopped meanwhile",
+    }
 }
 
 impl From<GraphFailure> for GraphOutcome {

@@ -18,6 +18,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use turnpike_domain::ids::{ApiKeyId, ApplicationId, OrganizationId};
@@ -55,6 +56,10 @@ pub struct FoundKey {
 pub struct KeyTable {
     shards: Box<[RwLock<Records>]>,
     policies: Policies,
+    /// Times that the store may have taken keys of which we never heard.
+    doubts: AtomicU64,
+    /// How many of them a reading of the store has answered since.
+    answered: AtomicU64,
 }
 
 impl KeyTable {
@@ -62,7 +67,7 @@ impl KeyTable {
     #[must_use]
     pub fn new() -> KeyTable {
         let shards = (0..SHARDS).map(|_| RwLock::new(Records::default())).collect();
-        KeyTable { shards, policies: Policies::default() }
+        KeyTable { shards, policies: Policies::default(), doubts: AtomicU64::new(0), answered: AtomicU64::new(0) }
     }
 
     /// The key of a digest (`Presented::digest` of what the caller showed), if it may be used at
@@ -139,7 +144,7 @@ impl KeyTable {
     ///
     /// # Errors
     /// The store's.
-    pub async fn load(self: &Arc<Self>, store: &dyn Keys, now: UnixMs) -> Result<Loaded, StoreError> {
+    pub async fn load(self: &Arc<Self>, store: &(dyn Keys + Sync), now: UnixMs) -> Result<Loaded, StoreError> {
         let loaded = Arc::new(parking_lot::Mutex::new(Loaded::default()));
         let (table, counted) = (Arc::clone(self), Arc::clone(&loaded));
         let take = move |rows: Vec<ApiKeyRow>| {
@@ -155,6 +160,33 @@ impl KeyTable {
         store.load_keys(now, Box::new(take)).await?;
         let loaded = std::mem::take(&mut *loaded.lock());
         Ok(loaded)
+    }
+
+    /// The store was to make keys and its answer got lost: it may hold some that are not here.
+    pub fn doubt(&self) {
+        self.doubts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether the store may hold keys that are not here. Then a key that is not found may still be
+    /// a right one (AUTH_004), until [`KeyTable::catch_up`] has read the store.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.doubts.load(Ordering::Acquire) != self.answered.load(Ordering::Acquire)
+    }
+
+    /// Reads the store anew where it may hold keys that are not here; `None` where there is no doubt.
+    ///
+    /// # Errors
+    /// The store's; the doubt stays.
+    pub async fn catch_up(self: &Arc<Self>, store: &(dyn Keys + Sync), now: UnixMs) -> Result<Option<Loaded>, StoreError> {
+        // What is doubted while the store is read is not answered by this reading.
+        let doubts = self.doubts.load(Ordering::Acquire);
+        if doubts == self.answered.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let loaded = self.load(store, now).await?;
+        self.answered.store(doubts, Ordering::Release);
+        Ok(Some(loaded))
     }
 
     /// Drops what has expired by `now`, one shard after the other. An expired key is refused

@@ -64,7 +64,7 @@ impl Engine {
         match self.make_ready(caller, &request, mode).await? {
             Ready::Mark(_) => Err(Refusal::Fields(vec![turnpike_domain::refusal::FieldFault::new(
                 "status",
-                "a read mark has no price and cannot be checked; send it instead",
+                "makes this a read mark, which has no price and cannot be checked; send it instead",
             )])),
             Ready::Send(ready) => {
                 let _spend = self.reserve_spend(caller, &ready)?;

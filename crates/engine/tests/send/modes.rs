@@ -42,8 +42,8 @@ fn a_live_key_sees_no_sandbox_message_and_the_other_way_round() {
         assert_ne!(live.message, play.message, "the key's scope is application and mode");
         let (live_caller, sandbox_caller) = (house.caller(), house.caller_of(&sandbox));
         let engine = house.engine();
-        assert_eq!(engine.look_up(&live_caller, &play.message.0.to_string()).await.err(), Some(Refusal::NotFound));
-        assert_eq!(engine.look_up(&sandbox_caller, &live.message.0.to_string()).await.err(), Some(Refusal::NotFound));
+        assert_eq!(engine.look_up(&live_caller, &play.message.0.to_string()).await.err(), Some(Refusal::NoSuchMessage));
+        assert_eq!(engine.look_up(&sandbox_caller, &live.message.0.to_string()).await.err(), Some(Refusal::NoSuchMessage));
         assert_eq!(engine.look_up_by_key(&live_caller, "k").await.expect("its own").id, live.message);
         assert_eq!(engine.look_up_by_key(&sandbox_caller, "k").await.expect("its own").id, play.message);
     });

@@ -135,7 +135,7 @@ pub(super) fn typed(value: impl ValueEnum) -> String {
 
 fn list(context: &Context, messages: &[Value], further: bool) {
     if messages.is_empty() {
-        return context.out.line(if further { "There is none before that." } else { "There is no such message." });
+        return context.out.line(if further { "There is none before that." } else { "There is no such message yet, or none any more." });
     }
     let mut table = Table::new([
         ("admitted (UTC)", Side::Left),

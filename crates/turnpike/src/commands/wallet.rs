@@ -34,7 +34,7 @@ enum Command {
         #[command(flatten)]
         which: Which,
         /// How much, such as 25.00
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         amount: String,
         /// Why, for the statement
         #[arg(long)]

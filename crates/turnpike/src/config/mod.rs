@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) net: NetConfig,
     /// Whether sandbox keys are answered.
     pub(crate) sandbox: bool,
+    /// Requests that the built-in simulator's record keeps at least.
+    pub(crate) sandbox_requests: usize,
     /// Whether every address may read `/metrics`.
     pub(crate) metrics_public: bool,
     /// The token that lets operators in over the network; without one only the local socket does.

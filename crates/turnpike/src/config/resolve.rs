@@ -40,6 +40,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
         settings: read.settings(&data),
         net: read.net(),
         sandbox: read.flag("sandbox.enabled"),
+        sandbox_requests: read.count("sandbox.keep_requests", 1, 10_000_000),
         metrics_public: read.flag("metrics.public"),
         operator_token: read.operator_token(),
         log: read.log(),

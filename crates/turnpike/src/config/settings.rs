@@ -121,6 +121,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("webhooks.in_flight_per_endpoint", Kind::Number, "8"),
     setting("sandbox.enabled", Kind::Flag, "true"),
     setting("sandbox.refill", Kind::Text, "100.00"),
+    setting("sandbox.keep_requests", Kind::Number, "10000"),
     setting("metrics.public", Kind::Flag, "false"),
     unset("operator.token_file", Kind::Path),
     unset("operator.token", Kind::Secret),

@@ -2,7 +2,8 @@
 //! group, its parameters and its headers.
 //!
 //! Not here, because no caller and no operator can bring them about from outside: AUTH_004, AUTH_005,
-//! BILL_002 and SYS_001 need a store that breaks, which the engine's and the store's own tests inject.
+//! BILL_002 and SYS_001 need a store that breaks or a bug. `web/tests/store_trouble.rs` injects both
+//! and meets them over HTTP.
 //! REQ_001 to REQ_008 are in [`crate::bad`].
 
 use std::time::Duration;

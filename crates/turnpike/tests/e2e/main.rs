@@ -2,7 +2,7 @@
 //! Meta that writes down what it was sent.
 //!
 //! One module a promise: what the founding examples say ([`seed`]), what is refused and how
-//! ([`bad`], [`errors`]), repeats ([`idempotency`]), money ([`money`]), every way in which Meta's
+//! ([`bad`], [`errors`], [`routes`]), repeats ([`idempotency`]), money ([`money`]), every way in which Meta's
 //! side can break ([`matrix`]), a process that is killed between any two instructions while it sends
 //! ([`kill`]) and while webhooks come and go ([`intake_kill`]), and the whole story from a send to the
 //! tap that answers it ([`story`]), and what no delivery may reach ([`canary`]). [`planted`] plants bugs
@@ -25,5 +25,6 @@ mod planted;
 mod policy;
 mod process;
 mod receiver;
+mod routes;
 mod seed;
 mod story;

@@ -21,10 +21,12 @@ Every answer that is not a success has this body, whatever the route:
     \"group\": \"TOO_MANY_REQUESTS\",
     \"description\": \"The API key has used up its requests of this second.\",
     \"params\": { \"sent\": \"no\", \"retryable\": true, \"retry_after\": \"1s\", \"retry_after_ms\": 412, \"limit_type\": \"sec\" },
-    \"doc\": \"…/docs/errors.md#rate_001\"
+    \"doc\": \"/docs/errors#rate_001\"
   }
 }
 ```
+
+`doc` is a path on the gateway that answered: open it in a browser, at the address that you sent to. It is this page, of that gateway's version.
 
 Branch on `code`; `description` is for people and may be reworded. New codes and new members of `params` may appear.
 

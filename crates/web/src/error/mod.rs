@@ -5,9 +5,11 @@
 
 mod catalogue;
 mod markdown;
+mod page;
 
 pub use catalogue::{CATALOGUE, ErrorDoc, document};
 pub use markdown::errors_markdown;
+pub use page::errors_page;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -17,8 +19,9 @@ use turnpike_domain::refusal::{FieldFault, LimitKind, MetaRefusal, MetaRefusalCl
 
 use crate::server::{Body, Response};
 
-/// Where the sections of docs/errors.md are published; `errors.doc` is this and `#auth_001`.
-pub const ERRORS_PAGE: &str = "https://example.org/turnpike/docs/errors.md";
+/// Where every gateway serves [`errors_page`]; `errors.doc` is this and `#auth_001`, relative to the
+/// address that was asked, since only the caller knows by which name it reaches this gateway.
+pub const ERRORS_PAGE: &str = "/docs/errors";
 
 /// Header that names the message (contract §3.3).
 pub const X_MESSAGE_ID: HeaderName = HeaderName::from_static("x-message-id");
@@ -86,7 +89,7 @@ pub fn code(refusal: &Refusal) -> &'static str {
         Refusal::Fields(_) => "REQ_002",
         Refusal::NotJson => "REQ_003",
         Refusal::BodyTooLarge { .. } => "REQ_004",
-        Refusal::NotFound | Refusal::FileExpired | Refusal::MethodNotAllowed { .. } => "REQ_005",
+        Refusal::NotFound | Refusal::NoSuchMessage | Refusal::FileExpired | Refusal::MethodNotAllowed { .. } => "REQ_005",
         Refusal::BadFraming { .. } => "REQ_006",
         Refusal::BodyTooSlow => "REQ_007",
         Refusal::HeadTooLarge => "REQ_008",
@@ -120,7 +123,7 @@ pub fn status(refusal: &Refusal) -> StatusCode {
         Refusal::NotOneObject { .. } | Refusal::Fields(_) | Refusal::BadFraming { .. } => StatusCode::BAD_REQUEST,
         Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::NotFound | Refusal::FileExpired => StatusCode::NOT_FOUND,
+        Refusal::NotFound | Refusal::NoSuchMessage | Refusal::FileExpired => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
         Refusal::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -161,6 +164,7 @@ pub fn retryable(refusal: &Refusal) -> bool {
         | Refusal::NotJson
         | Refusal::BodyTooLarge { .. }
         | Refusal::NotFound
+        | Refusal::NoSuchMessage
         | Refusal::FileExpired
         | Refusal::MethodNotAllowed { .. }
         | Refusal::BadFraming { .. }
@@ -281,8 +285,14 @@ struct Link(&'static str);
 
 impl Serialize for Link {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{ERRORS_PAGE}#{}", self.0.to_ascii_lowercase()))
+        serializer.collect_str(&doc_link(self.0))
     }
+}
+
+/// The link to a code's section: `/docs/errors#auth_001`.
+#[must_use]
+pub(crate) fn doc_link(code: &str) -> String {
+    format!("{ERRORS_PAGE}#{}", code.to_ascii_lowercase())
 }
 
 /// Everything that any code has to say to a program; each fills its own.
@@ -424,6 +434,9 @@ fn description<'a>(refusal: &'a Refusal, document: &'static ErrorDoc, context: E
         },
         Refusal::BodyTooLarge { limit } => format!("The body is larger than {limit} bytes.").into(),
         Refusal::NotFound => document.description.into(),
+        Refusal::NoSuchMessage => {
+            "No message of that name was ever admitted for this key's application and mode.".into()
+        }
         Refusal::FileExpired => "Meta keeps this file no longer: what a user sent can be fetched for 7 days, what was uploaded for 30.".into(),
         Refusal::MethodNotAllowed { allow } => format!("This route does not know that method. It knows: {allow}.").into(),
         Refusal::BadFraming { problem } => format!("The request is not framed as HTTP asks: {problem}.").into(),

@@ -44,6 +44,7 @@ fn one_of_each() -> Vec<Refusal> {
         Refusal::NotJson,
         Refusal::BodyTooLarge { limit: 1_048_576 },
         Refusal::NotFound,
+        Refusal::NoSuchMessage,
         Refusal::FileExpired,
         Refusal::MethodNotAllowed { allow: "POST" },
         Refusal::BadFraming { problem: "there are two Host headers" },

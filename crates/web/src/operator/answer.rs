@@ -1,5 +1,7 @@
 //! How the operator's routes read requests and look: one envelope, faults that name their field.
 
+use std::error::Error as _;
+
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -13,7 +15,8 @@ use turnpike_domain::refusal::{FieldFault, Refusal};
 use turnpike_engine::control::ControlFault;
 use turnpike_store::StoreError;
 
-use crate::error::ERRORS_PAGE;
+use crate::error::doc_link;
+use crate::messaging::headers::is_json;
 
 /// Who asks: a person's name for logs and reasons, as the command says it.
 #[derive(Clone, Debug)]
@@ -52,15 +55,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Fault;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Fault> {
+        // None at all is let pass; what a tool says by itself (`curl -d` says a form) is not.
+        let kind = request.headers().get(CONTENT_TYPE).cloned();
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|_| Fault::Control(ControlFault::field("", "the body could not be read, or is over 1 MiB")))?;
+        if kind.is_some() && !is_json(kind.as_ref()) && !bytes.is_empty() {
+            return Err(Refusal::NotJson.into());
+        }
         let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
         let mut reader = serde_json::Deserializer::from_slice(json);
         serde_path_to_error::deserialize(&mut reader).map(Body).map_err(|fault| {
-            let path = fault.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            Fault::Control(ControlFault::Fields(vec![FieldFault::new(path, fault.inner().to_string())]))
+            let (inner, path) = (fault.inner(), fault.path().to_string());
+            let text = inner.to_string();
+            // The reader says where in the text, which helps only where the text is no JSON at all.
+            let place = format!(" at line {} column {}", inner.line(), inner.column());
+            let text = if inner.is_data() { text.strip_suffix(&place).unwrap_or(&text) } else { &text };
+            faulty(&path, text)
         })
     }
 }
@@ -72,10 +83,74 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asked<T>, Fault> {
-        Query::try_from_uri(&parts.uri)
-            .map(|Query(query)| Asked(query))
-            .map_err(|fault| Fault::Control(ControlFault::field("query", fault.body_text())))
+        Query::try_from_uri(&parts.uri).map(|Query(query)| Asked(query)).map_err(|rejection| {
+            let text = rejection.source().map_or_else(|| rejection.body_text(), ToString::to_string);
+            // `category: unknown variant …`, or only what is wrong where no single field is meant.
+            match text.split_once(": ") {
+                Some((path, problem)) if path.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => faulty(path, problem),
+                _ => faulty(".", &text),
+            }
+        })
     }
+}
+
+/// What a reader of fields found wrong, as the fault of a field in words for people.
+fn faulty(path: &str, problem: &str) -> Fault {
+    let (inside, problem) = plainly(problem);
+    let path = match (path.trim_matches('.'), inside) {
+        (path, None) => path.to_owned(),
+        ("", Some(field)) => field.to_owned(),
+        // An unknown field is named by some readers and not by others.
+        (path, Some(field)) if path == field || path.ends_with(&format!(".{field}")) => path.to_owned(),
+        (path, Some(field)) => format!("{path}.{field}"),
+    };
+    Fault::Control(ControlFault::Fields(vec![FieldFault::new(path, problem)]))
+}
+
+/// serde's sentence turned into one that can follow a field's name, and the field that it names.
+fn plainly(problem: &str) -> (Option<&str>, String) {
+    let named = |prefix: &str| problem.strip_prefix(prefix).and_then(|rest| rest.split_once('`'));
+    if let Some((field, _)) = named("missing field `") {
+        return (Some(field), "is required".to_owned());
+    }
+    if let Some((field, _)) = named("duplicate field `") {
+        return (Some(field), "must be given once".to_owned());
+    }
+    if let Some((field, rest)) = named("unknown field `") {
+        let known = choices(rest);
+        // Where a route knows none at all: `, there are no fields`.
+        let problem =
+            if rest.starts_with(", there") { "is not known here".to_owned() } else { format!("is not known here; known are {known}") };
+        return (Some(field), problem);
+    }
+    if let Some((_, rest)) = named("unknown variant `") {
+        return (None, format!("must be one of {}", choices(rest)));
+    }
+    if problem.starts_with("invalid digit found") || problem.starts_with("number too ") || problem.starts_with("cannot parse integer") {
+        return (None, "must be a whole number, not negative".to_owned());
+    }
+    if let Some((_, wanted)) = problem
+        .strip_prefix("invalid type: ")
+        .or_else(|| problem.strip_prefix("invalid value: "))
+        .and_then(|rest| rest.rsplit_once(", expected "))
+    {
+        let wanted = match wanted {
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
+            "i8" | "i16" | "i32" | "i64" => "a whole number",
+            "a boolean" => "true or false",
+            "a sequence" => "a list",
+            "a map" => "an object",
+            wanted if wanted.starts_with("struct ") => "an object",
+            wanted => wanted,
+        };
+        return (None, format!("must be {wanted}"));
+    }
+    (None, problem.to_owned())
+}
+
+/// ", expected one of `a`, `b`" and ", expected `a` or `b`" both become `a, b`.
+fn choices(rest: &str) -> String {
+    rest.trim_start_matches(", expected ").trim_start_matches("one of ").replace("` or `", ", ").replace('`', "")
 }
 
 /// `{"isSuccess":true,"data":…}`.
@@ -151,10 +226,9 @@ impl IntoResponse for Fault {
                 (StatusCode::UNPROCESSABLE_ENTITY, "MGMT_422", "UNPROCESSABLE_ENTITY", sentence_of(&sentence), json!({}))
             }
         };
-        let doc = format!("{ERRORS_PAGE}#{}", code.to_ascii_lowercase());
         envelope(
             status,
-            &json!({"isSuccess": false, "errors": {"code": code, "group": group, "description": description, "params": params, "doc": doc}}),
+            &json!({"isSuccess": false, "errors": {"code": code, "group": group, "description": description, "params": params, "doc": doc_link(code)}}),
         )
     }
 }
@@ -183,11 +257,30 @@ pub(super) async fn no_such_route() -> Fault {
     Fault::Refusal(Refusal::NotFound)
 }
 
-pub(super) async fn no_such_method() -> Fault {
-    Fault::Refusal(Refusal::MethodNotAllowed { allow: "GET, POST, PATCH, DELETE" })
-}
-
 /// A page's size as asked, within bounds.
 pub(super) fn page_size(asked: Option<u32>) -> u32 {
     asked.unwrap_or(50).clamp(1, 500)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_readers_sentence_becomes_one_about_its_field() {
+        for (path, problem, named, said) in [
+            (".", "missing field `to`", "to", "is required"),
+            ("policy", "missing field `name`", "policy.name", "is required"),
+            (".", "duplicate field `to`", "to", "must be given once"),
+            (".", "unknown field `foo`, expected `to` or `category`", "foo", "is not known here; known are to, category"),
+            ("foo", "unknown field `foo`, expected one of `a`, `b`, `c`", "foo", "is not known here; known are a, b, c"),
+            ("category", "unknown variant `foo`, expected one of `marketing`, `utility`", "category", "must be one of marketing, utility"),
+            ("limit", "invalid digit found in string", "limit", "must be a whole number, not negative"),
+            ("limit", "invalid type: string \"x\", expected u32", "limit", "must be a whole number, not negative"),
+            ("amount", "must be a decimal number such as 12.34", "amount", "must be a decimal number such as 12.34"),
+        ] {
+            let Fault::Control(ControlFault::Fields(faults)) = faulty(path, problem) else { panic!("{problem}") };
+            assert_eq!(faults, [FieldFault::new(named, said)], "{problem}");
+        }
+    }
 }

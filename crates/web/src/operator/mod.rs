@@ -132,7 +132,6 @@ impl Operator {
             .route("/doctor", get(system::doctor))
             .route("/backup", post(system::backup))
             .fallback(answer::no_such_route)
-            .method_not_allowed_fallback(answer::no_such_method)
             .layer(axum::middleware::from_fn_with_state(self.clone(), ask_who))
             .with_state(self);
         Router::new().nest(BASE, routes)

@@ -30,6 +30,7 @@ use turnpike_engine::secret::Secret;
 use turnpike_engine::settings::{MetaApp, Settings};
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
+use turnpike_store::faults::FaultyStore;
 use turnpike_store::keys::KeyPolicy;
 use turnpike_store::sqlite::{Options, SqliteStore, Tuning};
 use turnpike_web::gate::Gate;
@@ -56,6 +57,8 @@ pub(crate) struct Works {
     pub(crate) address: SocketAddr,
     pub(crate) gate: Gate,
     pub(crate) folder: TempDir,
+    /// The store, which fails where a test asks it to.
+    pub(crate) store: Arc<FaultyStore>,
     shutdown: CancellationToken,
 }
 
@@ -86,6 +89,7 @@ impl Works {
             tuning: Tuning::default(),
         };
         let (store, _) = SqliteStore::open(options).expect("the store opens");
+        let store = FaultyStore::new(Arc::new(store));
         let entropy = Arc::new(SystemEntropy);
         let transport = NetTransport::new(NetConfig::default(), entropy.clone()).expect("TLS is set up");
         let app = MetaApp {
@@ -96,7 +100,7 @@ impl Works {
         };
         let settings =
             Settings { graph_url: plan.graph_url, spool_folder: folder.path().join("spool"), meta_apps: vec![app], ..Settings::default() };
-        let parts = Parts { settings, clock, entropy, store: Arc::new(store), vault, transport: Arc::new(transport) };
+        let parts = Parts { settings, clock, entropy, store: store.clone(), vault, transport: Arc::new(transport) };
         let engine = Engine::start(parts).await.expect("the engine starts");
 
         let gate = Gate::new(64);
@@ -111,7 +115,7 @@ impl Works {
         let address = server.address().expect("a network address");
         let shutdown = CancellationToken::new();
         let _serving = server.start(router, &TaskTracker::new(), shutdown.clone());
-        let works = Works { engine, address, gate, folder, shutdown };
+        let works = Works { engine, address, gate, folder, store, shutdown };
         works.application("acme", "1001").await;
         works.application("other", "1002").await;
         works
