@@ -206,6 +206,15 @@ pub struct QuarantineRecord {
     pub body: Vec<u8>,
 }
 
+/// A webhook of Meta's that is kept as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeptWebhook {
+    /// A payload in quarantine, by its number.
+    Quarantined(i64),
+    /// A POST, by its day and its number there.
+    Raw(UtcDay, i64),
+}
+
 /// An event, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -369,7 +378,21 @@ pub trait Events {
     /// before `events`, statuses of messages admitted before `statuses`. Goes by slices.
     fn forget_events_before(&self, raw: UtcDay, events: UtcDay, statuses: UtcDay) -> Answer<'_, u32>;
 
-    /// Erases one user of an organization: bodies of events and their raw webhooks, contents and
-    /// answers of messages, the window. Returns how many rows it emptied.
-    fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64>;
+    /// Every name of a user of which some are known: those that stand beside them in an event, and
+    /// those that messages to them, or statuses of these, bear; until nothing new is found. Goes by
+    /// what is kept; the given names are among the answer's.
+    fn names_of_user(&self, organization: OrganizationId, names: Vec<Hash16>) -> Answer<'_, Vec<Hash16>>;
+
+    /// Erases one user of an organization, by all of these names: bodies of events and their raw
+    /// webhooks, contents and answers of messages, the windows. Returns how many rows it emptied.
+    fn erase_user(&self, organization: OrganizationId, names: Vec<Hash16>) -> Answer<'_, u64>;
+
+    /// Webhooks that are kept as they came and belong to no organization: quarantine, then raw ones,
+    /// oldest first, those after `after`; not the emptied ones. Whom one is about, its bytes tell, and
+    /// they are sealed.
+    fn kept_webhooks(&self, after: Option<KeptWebhook>, limit: u32) -> Answer<'_, Vec<(KeptWebhook, Vec<u8>)>>;
+
+    /// Empties kept webhooks, for good; their rows stay, so that a repeat of Meta's is known. Returns
+    /// how many it emptied.
+    fn erase_webhooks(&self, webhooks: Vec<KeptWebhook>) -> Answer<'_, u64>;
 }

@@ -24,7 +24,9 @@ use crate::deliveries::{
     Overflow, Stalled,
 };
 use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
-use crate::events::{EventKey, EventRecord, Events, Intake, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord};
+use crate::events::{
+    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord,
+};
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
 use crate::messages::{
@@ -113,7 +115,10 @@ pub enum Method {
     IntakeWorks,
     IntakeGaps,
     ForgetEventsBefore,
+    NamesOfUser,
     EraseUser,
+    KeptWebhooks,
+    EraseWebhooks,
     CreateEndpoint,
     Endpoints,
     UpdateEndpoint,
@@ -508,8 +513,20 @@ impl Events for FaultyStore {
         self.call(Method::ForgetEventsBefore, move |inner| inner.forget_events_before(raw, events, statuses))
     }
 
-    fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64> {
-        self.call(Method::EraseUser, move |inner| inner.erase_user(organization, user))
+    fn names_of_user(&self, organization: OrganizationId, names: Vec<Hash16>) -> Answer<'_, Vec<Hash16>> {
+        self.call(Method::NamesOfUser, move |inner| inner.names_of_user(organization, names))
+    }
+
+    fn erase_user(&self, organization: OrganizationId, names: Vec<Hash16>) -> Answer<'_, u64> {
+        self.call(Method::EraseUser, move |inner| inner.erase_user(organization, names))
+    }
+
+    fn kept_webhooks(&self, after: Option<KeptWebhook>, limit: u32) -> Answer<'_, Vec<(KeptWebhook, Vec<u8>)>> {
+        self.call(Method::KeptWebhooks, move |inner| inner.kept_webhooks(after, limit))
+    }
+
+    fn erase_webhooks(&self, webhooks: Vec<KeptWebhook>) -> Answer<'_, u64> {
+        self.call(Method::EraseWebhooks, move |inner| inner.erase_webhooks(webhooks))
     }
 }
 

@@ -107,6 +107,11 @@ async fn a_body_is_bounded_in_size_and_time() {
         String::from_utf8(bytes).expect("text")
     };
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("REQ_007"), "{answer}");
+    // Nothing of a refused one is kept.
+    let metrics = works.metrics();
+    for counted in ["turnpike_events_recorded_total{", "turnpike_events_quarantined_total{"] {
+        assert!(metrics.lines().filter(|line| line.starts_with(counted)).all(|line| line.ends_with(" 0")), "{metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

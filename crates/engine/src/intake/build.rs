@@ -61,6 +61,9 @@ impl Engine {
         };
         let mut names = self.names_of(item.user.as_ref()).into_iter();
         let user = names.next();
+        let mut aliases: Vec<Hash16> = names.collect();
+        // Such an event opens no window, so these say only whose it is: erasure finds it by either.
+        aliases.extend(self.new_names_of(item).into_iter().filter(|name| Some(*name) != user));
         let event = NewEvent {
             organization,
             application,
@@ -69,7 +72,7 @@ impl Engine {
             identity: self.event_identity(destination, signer, item),
             at,
             user,
-            aliases: names.collect(),
+            aliases,
             note: note_of(&item.view, at, now),
             status,
             body: self.seal_event_body(organization, application, &item.body(&changes)),
@@ -88,7 +91,7 @@ impl Engine {
 
     /// The hashes of all names of a user, the one that its line goes by first: the same hashes that
     /// a send to that number or id has.
-    fn names_of(&self, user: Option<&User<'_>>) -> Vec<Hash16> {
+    pub(super) fn names_of(&self, user: Option<&User<'_>>) -> Vec<Hash16> {
         user.map(|user| user.names().map(|name| self.user_hash(name)).collect()).unwrap_or_default()
     }
 
@@ -158,10 +161,8 @@ impl Engine {
 
     /// A user whose number or id changed: the names before and those from now on.
     fn moved(&self, app: &Arc<App>, item: &Item<'_>) -> Option<Moved> {
-        let View::Message(message) = &item.view else { return None };
-        let Content::System { now, .. } = &message.content else { return None };
         let from = self.names_of(item.user.as_ref());
-        let to: Vec<Hash16> = self.names_of(Some(now)).into_iter().filter(|name| !from.contains(name)).collect();
+        let to: Vec<Hash16> = self.new_names_of(item).into_iter().filter(|name| !from.contains(name)).collect();
         (!from.is_empty() && !to.is_empty()).then(|| Moved { app: Arc::clone(app), from, to })
     }
 

@@ -16,6 +16,7 @@
 mod build;
 mod callback;
 mod effects;
+mod erase;
 mod health;
 mod metrics;
 mod quarantine;
@@ -37,6 +38,7 @@ use turnpike_store::events::{Intake, NewEvent, Quarantine, QuarantineReason, Rec
 
 use self::build::Built;
 use self::callback::Restoring;
+pub use self::erase::Erased;
 pub use self::quarantine::Replayed;
 pub use self::signers::Signer;
 use crate::Engine;
@@ -213,7 +215,17 @@ impl Engine {
             match routes.destinations(signer, item) {
                 Ok(destinations) => {
                     for destination in &destinations {
-                        let Built { event, moved } = self.build(destination, signer, item, &restoring, now).await?;
+                        let Built { event, moved } = match self.build(destination, signer, item, &restoring, now).await {
+                            Ok(built) => built,
+                            // Its own rows are broken, and stay so however often Meta repeats it: it must
+                            // not keep the rest of the batch waiting for days.
+                            Err(error @ StoreError::Corrupt { .. }) => {
+                                tracing::error!(error = %error, field = %item.field, "what the store holds about a part of a webhook cannot be read; the part is in quarantine");
+                                read.intake.quarantine.push(self.quarantine_of(signer, item, QuarantineReason::Unreadable));
+                                continue;
+                            }
+                            Err(error) => return Err(error),
+                        };
                         read.intake.events.push(event);
                         read.after.moved.extend(moved);
                         self.note_effects(&mut read.after, destination, item);

@@ -1,11 +1,10 @@
 //! What Meta signed and nobody here could read or own: listed, and taken in again once the number
-//! is connected or the gateway was upgraded. And the other end of keeping: a user's data erased.
+//! is connected or the gateway was upgraded.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use turnpike_store::events::{QuarantineRecord, Recorded};
-use turnpike_store::organizations::Organization;
 
 use super::Kept;
 use crate::Engine;
@@ -58,24 +57,5 @@ impl Engine {
             self.store.quarantine_replayed(id, self.clock.now()).await?;
         }
         Ok(replayed)
-    }
-
-    /// Erases a user of an organization: bodies of events and webhooks, contents and answers of
-    /// messages, windows and wishes. `user` is a phone number (digits, a `+` in front is taken off) or
-    /// a BSUID; who is known by both is erased under each. Returns how many rows were emptied.
-    ///
-    /// # Errors
-    /// A text that can be no user's name, the store's silence.
-    pub async fn erase_user(&self, organization: &Organization, user: &str) -> Result<u64, ControlFault> {
-        let name = user.trim();
-        let name = name.strip_prefix('+').unwrap_or(name);
-        let is_name = !name.is_empty() && name.len() <= 200 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-        if !is_name {
-            return Err(ControlFault::field(
-                "user",
-                "must be a phone number in digits with its country code, or a user id such as US.1349",
-            ));
-        }
-        Ok(self.store.erase_user(organization.key, self.user_hash(name)).await?)
     }
 }

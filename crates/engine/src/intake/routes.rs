@@ -91,6 +91,18 @@ impl Routes {
         }
     }
 
+    /// Whose number or account an item is about, whoever signed it; `None` where it is nobody's, or of
+    /// several organizations.
+    pub(super) fn owner(&self, item: &Item<'_>) -> Option<OrganizationId> {
+        if let Some(number) = item.phone_number_id.as_deref() {
+            let of_sandbox =
+                || Some(self.directory.applications.get(self.directory.by_app_id.get(number.strip_prefix(SANDBOX)?)?)?.row.organization);
+            return self.by_number.get(number).map(|app| app.row.organization).or_else(of_sandbox);
+        }
+        let apps: Vec<&Arc<App>> = self.by_account.get(item.waba_id.as_deref()?)?.iter().collect();
+        apps.first().map(|app| app.row.organization).filter(|_| are_of_one_organization(&apps))
+    }
+
     fn of_number(&self, signer: &Signer, number: &str, account: Option<&str>) -> Result<Destination, QuarantineReason> {
         let Some(app) = self.by_number.get(number) else {
             // A live app that speaks of a sandbox is lying, or is not who it seems.

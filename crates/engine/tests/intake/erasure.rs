@@ -2,8 +2,108 @@
 
 use serde_json::json;
 
+use std::collections::BTreeSet;
+
+use turnpike_domain::ledger::LegState;
+use turnpike_engine::intake::{Erased, TakenIn};
+use turnpike_store::events::KeptWebhook;
+
 use crate::house::*;
 use crate::posts::*;
+
+/// A message of a user with these names, to a number.
+fn from(number: &str, waba: &str, names: [(&str, &str); 2], wamid: &str) -> serde_json::Value {
+    let mut contact = json!({});
+    let mut message = json!({"id": wamid, "timestamp": NOON_S.to_string(), "type": "text", "text": {"body": "my secret"}});
+    for (member, name) in names.into_iter().filter(|(_, name)| !name.is_empty()) {
+        contact[if member == "from" { "wa_id" } else { "user_id" }] = json!(name);
+        message[member] = json!(name);
+    }
+    message_of(number, waba, json!([contact]), message)
+}
+
+/// Everything sealed that the store keeps as it came.
+async fn kept(house: &House) -> Vec<(KeptWebhook, Vec<u8>)> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = house.engine().store().kept_webhooks(after, 2).await.expect("the store answers");
+        let Some((last, _)) = page.last() else { return all };
+        after = Some(*last);
+        all.extend(page);
+    }
+}
+
+/// Whether any file of the store holds these bytes.
+fn in_any_file(house: &House, needle: &[u8]) -> bool {
+    std::fs::read_dir(house.folder.path()).expect("lists").any(|entry| {
+        let path = entry.expect("an entry").path();
+        path.is_file() && std::fs::read(path).expect("reads").windows(needle.len()).any(|window| window == needle)
+    })
+}
+
+#[test]
+fn one_call_by_any_name_erases_a_user_of_many_in_every_place() {
+    for given in [TO, "TR.1349", "TR.ENT.77", "905559998877"] {
+        let house = house();
+        house.run(async {
+            let app = house.app("acme-main");
+            let acme = house.engine().organization(Some("acme")).expect("the first");
+            let other = house.organization("other").await;
+            house.application(&other, "other-main", "1002", "2002").await;
+            // Number and id in one event, id and parent in another; then the number changes.
+            post(&house, &from(NUMBER, WABA, [("from", TO), ("from_user_id", "TR.1349")], "wamid.1")).await;
+            let parent = json!({"from_user_id": "TR.1349", "from_parent_user_id": "TR.ENT.77", "id": "wamid.2",
+                "timestamp": NOON_S.to_string(), "type": "text", "text": {"body": "my secret"}});
+            post(&house, &message_of(NUMBER, WABA, json!([]), parent)).await;
+            let changed = json!({"from": TO, "id": "wamid.3", "timestamp": NOON_S.to_string(), "type": "system",
+                "system": {"type": "user_changed_number", "body": "changed", "wa_id": "905559998877"}});
+            post(&house, &message_of(NUMBER, WABA, json!([]), changed)).await;
+            // Meta writes some numbers otherwise than we: the status names one that we never sent to.
+            let id = wamid(&sent(house.send(text("hello")).await));
+            let token = house.meta.posted().last().and_then(|post| post.token().map(str::to_owned)).expect("Meta was asked");
+            let mut delivered = priced(status(&id, "delivered", Some(&token)), "regular", "service");
+            delivered["recipient_id"] = json!("9055511122");
+            post(&house, &statuses(vec![delivered])).await;
+            // Quarantine: of the user, by number and by id alone; of somebody else; unreadable, with and without the number.
+            post(&house, &from("1009", "2009", [("from", TO), ("from_user_id", "")], "wamid.q1")).await;
+            post(&house, &from("1009", "2009", [("from", ""), ("from_user_id", "TR.1349")], "wamid.q2")).await;
+            post(&house, &from("1009", "2009", [("from", "905550000001"), ("from_user_id", "")], "wamid.q3")).await;
+            for garbage in [format!("{{{given} was here"), "{nobody was here".to_owned()] {
+                assert_eq!(post_bytes(&house, SECRET, garbage.into()).await, TakenIn::Durable);
+            }
+            // Another organization's chat with the same number.
+            post(&house, &from("1002", "2002", [("from", TO), ("from_user_id", "")], "wamid.o")).await;
+
+            let before = kept(&house).await;
+            // Raw: four events' and five that are in quarantine too, and the other organization's.
+            assert_eq!(before.iter().filter(|(place, _)| matches!(place, KeptWebhook::Raw(..))).count(), 10);
+            assert!(before.iter().all(|(_, sealed)| in_any_file(&house, sealed)));
+            let erased = house.engine().erase_user(&acme, given).await.expect("erased");
+            assert_eq!((erased.names, erased.unreadable), (5, 1), "{given}: {erased:?}");
+            // Three in quarantine, and the raw POSTs that brought them.
+            assert_eq!(erased.webhooks, 6, "{given}: {erased:?}");
+
+            let after: BTreeSet<KeptWebhook> = kept(&house).await.into_iter().map(|(place, _)| place).collect();
+            assert_eq!(after.len(), 2 + 3, "{given}: what names somebody else, or nobody, stays: {after:?}");
+            for (place, sealed) in &before {
+                assert_eq!(in_any_file(&house, sealed), after.contains(place), "{given}: {place:?}");
+            }
+            for name in [TO, "TR.1349", "TR.ENT.77", "905559998877", "9055511122"] {
+                assert!(!in_any_file(&house, name.as_bytes()), "{name}");
+                assert!(!house.engine().user(&app, name).await.expect("answered").window_is_open(NOON), "{given}: {name}");
+            }
+            let view = house.only_message().await;
+            assert_eq!((view.to, view.money.meta), (None, LegState::Captured(META)), "the books keep what names nobody");
+            assert_eq!(events_of(&house, &house.app("other-main")).await.len(), 1, "another's chat is another's");
+            // Meta repeats what was erased: it is known, and does not come back.
+            post(&house, &from("1009", "2009", [("from", TO), ("from_user_id", "")], "wamid.q1")).await;
+            assert_eq!(kept(&house).await.len(), after.len());
+            let again = house.engine().erase_user(&acme, given).await.expect("erased");
+            assert_eq!((again.erased, again.webhooks, again.unreadable), (0, 0, 1));
+        });
+        house.finish();
+    }
+}
 
 #[test]
 fn an_erased_user_is_in_no_event_no_message_and_no_webhook() {
@@ -23,8 +123,10 @@ fn an_erased_user_is_in_no_event_no_message_and_no_webhook() {
 
         let acme = house.engine().organization(Some("acme")).expect("the first");
         let other = house.organization("other").await;
-        assert_eq!(house.engine().erase_user(&other, TO).await.expect("erased"), 0, "another's users are not known here");
-        assert!(house.engine().erase_user(&acme, &format!("+{TO}")).await.expect("erased") >= 3);
+        let nothing = Erased { names: 1, ..Erased::default() };
+        assert_eq!(house.engine().erase_user(&other, TO).await.expect("erased"), nothing, "another's users are not known here");
+        let erased = house.engine().erase_user(&acme, &format!("+{TO}")).await.expect("erased");
+        assert!(erased.erased >= 3 && erased.names == 2 && erased.unreadable == 0, "{erased:?}");
         assert!(house.engine().erase_user(&acme, "not a name!").await.is_err());
 
         let (events, _) = house
@@ -37,9 +139,9 @@ fn an_erased_user_is_in_no_event_no_message_and_no_webhook() {
         let view = house.only_message().await;
         assert_eq!((view.to, view.biz_opaque_callback_data), (None, None));
         assert!(!house.engine().user(&app, TO).await.expect("answered").window_is_open(NOON));
-        // Who is known by two names is erased under each: the other name's window is a row of its own.
-        assert!(house.engine().erase_user(&acme, "TR.1349").await.expect("erased") >= 1);
+        // The other name's window is a row of its own, and is gone with it.
         assert!(!house.engine().user(&app, "TR.1349").await.expect("answered").window_is_open(NOON));
+        assert_eq!(house.engine().erase_user(&acme, "TR.1349").await.expect("erased"), nothing);
     });
     house.finish();
 }

@@ -50,6 +50,30 @@ fn a_slow_store_is_answered_503_and_the_repeat_changes_nothing() {
 }
 
 #[test]
+fn a_part_whose_own_rows_are_broken_waits_in_quarantine_and_the_rest_of_its_batch_goes_on() {
+    let house = hasty();
+    house.run(async {
+        let mut report = report(&house).await;
+        let list = report["entry"][0]["changes"][0]["value"]["statuses"].as_array_mut().expect("a list");
+        // A category that the hold did not assume: its price is looked up.
+        list[0]["pricing"]["category"] = serde_json::json!("marketing");
+        list.push(status("wamid.other", "read", None));
+        house.faults().fail_next(Method::Pinned, Fault::Corrupt);
+        post(&house, &report).await;
+        let app = house.app("acme-main");
+        assert_eq!(events_of(&house, &app).await.len(), 1, "the rest");
+        assert_eq!(house.only_message().await.money.meta, LegState::Held(META));
+        let kept = house.engine().quarantined(None, 10).await.expect("the store answers");
+        assert_eq!(kept.len(), 1);
+        // Once the rows are mended it is taken in like any other.
+        let again = house.engine().replay_quarantined(kept[0].id).await.expect("it is there");
+        assert_eq!((again.recorded, again.quarantined), (1, 0));
+        assert!(house.only_message().await.money.meta.taken() > META);
+    });
+    house.finish();
+}
+
+#[test]
 fn a_store_that_never_answers_holds_nobody_up() {
     let house = hasty();
     house.run(async {

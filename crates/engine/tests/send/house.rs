@@ -65,7 +65,7 @@ struct Life {
 
 pub(crate) struct House {
     life: Option<Life>,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     pub(crate) clock: Arc<TestClock>,
     entropy: Arc<SeededEntropy>,
     pub(crate) meta: Arc<Meta>,

@@ -2,7 +2,7 @@
 
 use turnpike_domain::time::{DAY_MS, UnixMs};
 use turnpike_domain::webhook::{EventKind, StatusKind};
-use turnpike_store::events::{Intake, Recorded};
+use turnpike_store::events::{Intake, Quarantine, QuarantineReason, Recorded};
 use turnpike_store::sqlite::Tuning;
 use turnpike_store::users::UserNote;
 
@@ -99,17 +99,40 @@ async fn nothing_of_an_erased_user_is_left_in_any_file_and_others_keep_all() {
         ids.push((whose, id));
     }
     house.database().execute("DELETE FROM delivery_attempts WHERE delivery NOT IN (SELECT key FROM deliveries)", []).expect("tidies");
-    for (needle, there) in [("number 1 said", true), ("the post of 2", true), ("sealed content 1", true), ("thanks for 1", true)] {
+    for number in 1..=2_u64 {
+        let quarantine = vec![Quarantine {
+            reason: QuarantineReason::Unreadable,
+            meta_app_id: None,
+            waba_id: None,
+            phone_number_id: None,
+            field: None,
+            identity: hash("quarantine", number),
+            body: format!("quarantined {number} {}", "and more ".repeat(700)).into_bytes(),
+        }];
+        store.record(Intake { received_at: SOON, raw: None, events: Vec::new(), quarantine }).await.expect("answers");
+    }
+    for (needle, there) in
+        [("quarantined 1", true), ("number 1 said", true), ("the post of 2", true), ("sealed content 1", true), ("thanks for 1", true)]
+    {
         assert_eq!(holds(&house, needle), there, "{needle}");
     }
 
-    let emptied = store.erase_user(shop.owner, user).await.expect("erases") + store.erase_user(shop.owner, alias).await.expect("erases");
+    let mut names = store.names_of_user(shop.owner, vec![user, alias]).await.expect("reads");
+    names.sort_unstable();
+    let mut expected = vec![user, alias, hash("bsuid", 7)];
+    expected.sort_unstable();
+    assert_eq!(names, expected, "a name that stands beside one of them");
+    let quarantined = store.kept_webhooks(None, 10).await.expect("reads");
+    let [(place, body), (_, kept_body)] = &quarantined[..] else { panic!("{quarantined:?}") };
+    assert!(body.starts_with(b"quarantined 1") && kept_body.starts_with(b"quarantined 2"));
+    assert_eq!(store.erase_webhooks(vec![*place, *place]).await.expect("erases"), 1, "once");
+    let emptied = store.erase_user(shop.owner, names).await.expect("erases");
     // Window; two bodies, posts and answers each; content and answer of the message.
     assert!(emptied >= 1 + 2 + 2 + 2 + 2, "{emptied}");
-    for gone in ["number 1 said", "number 2 said", "the post of 1", "the post of 2", "thanks for 1", "thanks for 2"] {
+    for gone in ["quarantined 1", "number 1 said", "number 2 said", "the post of 1", "the post of 2", "thanks for 1", "thanks for 2"] {
         assert!(!holds(&house, gone), "{gone}");
     }
-    for kept in ["number 3 said", "number 4 said", "the post of 3", "the post of 4", "thanks for 3", "sealed content 2"] {
+    for kept in ["quarantined 2", "number 3 said", "number 4 said", "the post of 3", "the post of 4", "thanks for 3", "sealed content 2"] {
         assert!(holds(&house, kept), "{kept}");
     }
     assert_eq!(store.user(shop.owner, shop.application, user).await.expect("reads").last_wrote_at, None);
@@ -124,7 +147,7 @@ async fn nothing_of_an_erased_user_is_left_in_any_file_and_others_keep_all() {
     let waiting = count(&house, "SELECT count(*) FROM deliveries WHERE lane IS NOT NULL");
     assert_eq!(waiting, 1, "what has no body is not delivered");
     house.assert_sound().await;
-    assert_eq!(store.erase_user(shop.owner, user).await.expect("erases"), 0, "there is nothing left");
+    assert_eq!(store.erase_user(shop.owner, vec![user]).await.expect("erases"), 0, "there is nothing left");
 }
 
 #[tokio::test]
@@ -132,6 +155,6 @@ async fn inline_stores_record_and_erase_too() {
     let house = House::tuned(Tuning { inline: true, ..Tuning::default() });
     let shop = Shop::open(&house, "acme").await;
     new(&*house.store, shop.event(EventKind::Messages, 1)).await;
-    assert_eq!(house.store.erase_user(shop.owner, hash("recipient", 1)).await.expect("erases"), 2);
+    assert_eq!(house.store.erase_user(shop.owner, vec![hash("recipient", 1)]).await.expect("erases"), 2);
     assert_eq!(house.store.intake_gaps(UnixMs(START.0)).await.expect("reads").1, []);
 }

@@ -43,10 +43,13 @@ enum Command {
     OptOut(Which),
     /// Note that a user wants marketing again
     OptIn(Which),
-    /// Erase what is kept of a user: bodies, events, raw webhooks, window
+    /// Erase what is kept of a user: bodies, events, webhooks, window
     #[command(after_help = "\
-It is gone from the organization's messages, events and webhooks at once, and from backups that are
-restored later. The books keep the amounts, which name nobody.")]
+One name is enough: whatever other number or user id the kept events know the same user by is erased
+with it. It is gone from the organization's messages, events and webhooks at once, quarantine
+included. Webhooks in quarantine that nobody can read are counted: they go by age. A backup that was
+made before still holds it: erase again after restoring one. The books keep the amounts, which name
+nobody.")]
     Erase {
         /// Phone number with country code, or user id
         user: String,
@@ -96,8 +99,13 @@ fn erase(args: &Args, context: &Context, user: &str, org: Option<&str>, yes: boo
     }
     let ask = Ask::post(&["organizations", org.unwrap_or(THE_ONLY_ONE), "erase"], &json!({"user": user}));
     let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
-    let erased = usize::try_from(answer.data["erased"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
-    context.out.line(format!("{} emptied.", count(erased, "record is", "records are")));
+    let number = |name: &str| usize::try_from(answer.data[name].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+    let under = count(number("names"), "name", "names");
+    context.out.line(format!("{} emptied, of a user known under {under}.", count(number("erased"), "record is", "records are")));
+    if number("unreadable") > 0 {
+        let which = count(number("unreadable"), "webhook in quarantine cannot", "webhooks in quarantine cannot");
+        context.out.line(format!("{which} be read and may name the user, too: see turnpike quarantine list."));
+    }
     Ok(())
 }
 

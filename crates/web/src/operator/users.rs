@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use turnpike_domain::message::{Bsuid, PhoneNumber};
 use turnpike_domain::time::UnixMs;
 use turnpike_engine::control::ControlFault;
+use turnpike_engine::intake::Erased;
 use turnpike_store::users::{UserNote, UserStanding};
 
 use super::Operator;
@@ -86,17 +87,24 @@ fn view(known: UserStanding, now: UnixMs) -> UserView {
     }
 }
 
-/// Erases what is kept of a user in the whole organization.
+/// Erases what is kept of a user in the whole organization, under every name that it is known by.
 pub(super) async fn erase(
     State(operator): State<Operator>,
     actor: Actor,
     Path(org): Path<String>,
     Body(which): Body<WhichUser>,
-) -> Result<Data<serde_json::Value>, Fault> {
+) -> Result<Data<Erased>, Fault> {
     let organization = operator.organization(&org)?;
     let erased = operator.engine.erase_user(&organization, recipient(&which.user)?).await?;
-    tracing::info!(actor = actor.name(), organization.id = %organization.id, erased, "erased a user");
-    Ok(Data(serde_json::json!({"erased": erased})))
+    tracing::info!(
+        actor = actor.name(),
+        organization.id = %organization.id,
+        records = erased.erased,
+        names = erased.names,
+        unreadable = erased.unreadable,
+        "erased a user"
+    );
+    Ok(Data(erased))
 }
 
 /// Digits or BSUID, as a send would name him.

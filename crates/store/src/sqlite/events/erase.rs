@@ -3,16 +3,20 @@
 //!
 //! Readers look for the user's rows, a range at a time; the writer empties what they found, a slice
 //! per commit, with SQLite's secure delete, and in the end the log is copied away, so that the bytes
-//! are in no page of the files. A quarantined payload is nobody's that we could tell, and goes by age.
+//! are in no page of the files. Webhooks that are nobody's ([`super::kept`]) are emptied alike, once
+//! who can open them has said which.
 
+use hashbrown::HashSet;
 use rusqlite::{Connection, params};
 use turnpike_domain::ids::{MessageKey, OrganizationId};
 use turnpike_domain::time::{UnixMs, UtcDay};
 
 use super::job::EventsJob;
+use super::names::names_in;
 use super::record::SLOTS;
-use super::state::{bodies_table, raw_table};
+use super::state::bodies_table;
 use crate::StoreError;
+use crate::events::KeptWebhook;
 use crate::messages::Hash16;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::messages::exists;
@@ -21,7 +25,7 @@ use crate::sqlite::writer::{Job, Writer};
 use crate::sqlite::{SqliteStore, open};
 
 /// Rows that a reader looks at before it lets others read.
-const LOOKED_AT: i64 = 50_000;
+pub(super) const LOOKED_AT: i64 = 50_000;
 
 /// Events or messages emptied per commit.
 const PER_COMMIT: usize = 200;
@@ -41,8 +45,10 @@ const COPY_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
 pub(in crate::sqlite) struct Erasure {
     events: Vec<FoundEvent>,
     messages: Vec<(MessageKey, UtcDay)>,
-    /// The window and wishes, in every application of the organization.
-    user: Option<(OrganizationId, Hash16)>,
+    /// Windows and wishes of these names, in every application of the organization.
+    users: Option<(OrganizationId, Vec<Hash16>)>,
+    /// Webhooks that are nobody's.
+    kept: Vec<KeptWebhook>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +59,14 @@ struct FoundEvent {
 }
 
 impl SqliteStore {
-    /// Erases a user; returns how many rows were emptied.
-    pub(super) async fn erase(&self, organization: OrganizationId, user: Hash16) -> Result<u64, StoreError> {
-        let mut emptied = self.erase_some(Erasure { user: Some((organization, user)), ..Erasure::default() }).await?;
+    /// Erases a user of these names; returns how many rows were emptied.
+    pub(super) async fn erase(&self, organization: OrganizationId, names: Vec<Hash16>) -> Result<u64, StoreError> {
+        let mut emptied = self.erase_some(Erasure { users: Some((organization, names.clone())), ..Erasure::default() }).await?;
+        let names: HashSet<Hash16> = names.into_iter().collect();
         let mut after = 0;
         loop {
-            let (found, next) = self.read(move |snapshot| events_of(snapshot, organization, &user, after)).await?;
+            let asked = names.clone();
+            let (found, next) = self.read(move |snapshot| events_of(snapshot, organization, &asked, after)).await?;
             for events in found.chunks(PER_COMMIT) {
                 emptied += self.erase_some(Erasure { events: events.to_vec(), ..Erasure::default() }).await?;
             }
@@ -69,7 +77,8 @@ impl SqliteStore {
         for day in days {
             let mut after = 0;
             loop {
-                let (found, next) = self.read(move |snapshot| messages_to(snapshot, organization, &user, day, after)).await?;
+                let asked = names.clone();
+                let (found, next) = self.read(move |snapshot| messages_to(snapshot, organization, &asked, day, after)).await?;
                 for messages in found.chunks(PER_COMMIT) {
                     let messages = messages.iter().map(|message| (*message, day)).collect();
                     emptied += self.erase_some(Erasure { messages, ..Erasure::default() }).await?;
@@ -77,6 +86,18 @@ impl SqliteStore {
                 let Some(next) = next else { break };
                 after = next;
             }
+        }
+        if emptied > 0 {
+            self.copy_the_log_away().await?;
+        }
+        Ok(emptied)
+    }
+
+    /// Empties kept webhooks; returns how many.
+    pub(super) async fn erase_kept(&self, webhooks: Vec<KeptWebhook>) -> Result<u64, StoreError> {
+        let mut emptied = 0;
+        for kept in webhooks.chunks(PER_COMMIT) {
+            emptied += self.erase_some(Erasure { kept: kept.to_vec(), ..Erasure::default() }).await?;
         }
         if emptied > 0 {
             self.copy_the_log_away().await?;
@@ -111,11 +132,11 @@ impl SqliteStore {
     }
 }
 
-/// Events that are about a user, among the next range of places; and where to go on.
+/// Events that are about a user of these names, among the next range of places; and where to go on.
 fn events_of(
     connection: &Connection,
     organization: OrganizationId,
-    user: &Hash16,
+    names: &HashSet<Hash16>,
     after: i64,
 ) -> Result<(Vec<FoundEvent>, Option<i64>), Failure> {
     let first: Option<i64> =
@@ -123,19 +144,23 @@ fn events_of(
     let Some(first) = first else { return Ok((Vec::new(), None)) };
     let last = first.saturating_add(LOOKED_AT);
     let mut statement = connection.prepare_cached(
-        "SELECT key, at, raw FROM events
-         WHERE key BETWEEN ?1 AND ?2 AND organization = ?3 AND (user = ?4 OR instr(aliases, ?4) > 0)
+        "SELECT key, at, raw, user, aliases FROM events
+         WHERE key BETWEEN ?1 AND ?2 AND organization = ?3 AND (user IS NOT NULL OR aliases IS NOT NULL)
          ORDER BY key",
     )?;
-    let found = statement
-        .query_map(params![first, last, organization.0, user], |row| {
-            Ok(FoundEvent { key: row.get(0)?, day: UnixMs(row.get(1)?).day(), raw: row.get(2)? })
-        })?
-        .collect::<Result<_, _>>()?;
+    let mut rows = statement.query(params![first, last, organization.0])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let of_event = names_in(row.get(3)?, row.get_ref(4)?.as_blob_or_null().unwrap_or(None));
+        if of_event.iter().any(|name| names.contains(name)) {
+            found.push(FoundEvent { key: row.get(0)?, day: UnixMs(row.get(1)?).day(), raw: row.get(2)? });
+        }
+    }
     Ok((found, Some(last)))
 }
 
-fn days_of_contents(connection: &Connection) -> Result<Vec<UtcDay>, Failure> {
+/// The days that contents are kept of, oldest first.
+pub(super) fn days_of_contents(connection: &Connection) -> Result<Vec<UtcDay>, Failure> {
     // Any one message tells the day of its table.
     let names: Vec<String> = connection
         .prepare_cached(
@@ -155,11 +180,11 @@ fn days_of_contents(connection: &Connection) -> Result<Vec<UtcDay>, Failure> {
     Ok(days)
 }
 
-/// Messages to a user among the next range of a day's contents; and where to go on.
-fn messages_to(
+/// Messages to a user of these names among the next range of a day's contents; and where to go on.
+pub(super) fn messages_to(
     connection: &Connection,
     organization: OrganizationId,
-    user: &Hash16,
+    names: &HashSet<Hash16>,
     day: UtcDay,
     after: i64,
 ) -> Result<(Vec<MessageKey>, Option<i64>), Failure> {
@@ -171,13 +196,17 @@ fn messages_to(
         connection.prepare_cached(&format!("SELECT min(message) FROM {table} WHERE message > ?1"))?.query_row([after], |row| row.get(0))?;
     let Some(first) = first else { return Ok((Vec::new(), None)) };
     let last = first.saturating_add(LOOKED_AT);
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT c.message FROM {table} c CROSS JOIN messages m ON m.key = c.message
-         WHERE c.message BETWEEN ?1 AND ?2 AND c.recipient = ?3 AND m.organization = ?4
-         ORDER BY c.message"
-    ))?;
-    let found =
-        statement.query_map(params![first, last, user, organization.0], |row| row.get(0).map(MessageKey))?.collect::<Result<_, _>>()?;
+    let mut owner = connection.prepare_cached("SELECT 1 FROM messages WHERE key = ?1 AND organization = ?2")?;
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT message, recipient FROM {table} WHERE message BETWEEN ?1 AND ?2 ORDER BY message"))?;
+    let mut rows = statement.query([first, last])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let message: i64 = row.get(0)?;
+        if names.contains(&row.get::<_, Hash16>(1)?) && owner.exists([message, organization.0])? {
+            found.push(MessageKey(message));
+        }
+    }
     Ok((found, Some(last)))
 }
 
@@ -198,14 +227,17 @@ impl Writer<'_> {
 
     fn empty(&mut self, erasure: &Erasure) -> Result<usize, Failure> {
         let mut emptied = 0;
-        if let Some((organization, user)) = &erasure.user {
-            emptied += self
-                .connection
-                .prepare_cached(
-                    "DELETE FROM users WHERE user = ?1 AND application IN (SELECT id FROM applications WHERE organization = ?2)",
-                )?
-                .execute(params![user, organization.0])?;
+        if let Some((organization, names)) = &erasure.users {
+            for name in names {
+                emptied += self
+                    .connection
+                    .prepare_cached(
+                        "DELETE FROM users WHERE user = ?1 AND application IN (SELECT id FROM applications WHERE organization = ?2)",
+                    )?
+                    .execute(params![name, organization.0])?;
+            }
         }
+        emptied += self.empty_kept(&erasure.kept)?;
         for event in &erasure.events {
             emptied += self.empty_event(*event)?;
         }
@@ -225,15 +257,8 @@ impl Writer<'_> {
         if exists(self.connection, &bodies)? {
             emptied += self.connection.prepare_cached(&format!("DELETE FROM {bodies} WHERE event = ?1"))?.execute([event.key])?;
         }
-        // The POST goes as a whole. Its row stays, so that its number is not given to another.
-        let raw = raw_table(event.day);
-        if let Some(row) = event.raw
-            && exists(self.connection, &raw)?
-        {
-            emptied += self
-                .connection
-                .prepare_cached(&format!("UPDATE {raw} SET sealed = x'' WHERE id = ?1 AND length(sealed) > 0"))?
-                .execute([row])?;
+        if let Some(row) = event.raw {
+            emptied += self.empty_raw(event.day, row)?;
         }
         let (first, last) = (event.key * SLOTS, event.key * SLOTS + SLOTS - 1);
         emptied += self

@@ -4,6 +4,8 @@ mod erase;
 mod forget;
 mod ids;
 mod job;
+mod kept;
+mod names;
 mod notices;
 mod read;
 mod record;
@@ -24,7 +26,9 @@ use super::SqliteStore;
 use super::messages::{self as stored, Forgotten};
 use super::writer::Job;
 use crate::Answer;
-use crate::events::{EventKey, EventRecord, Events, Intake, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord};
+use crate::events::{
+    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord,
+};
 use crate::messages::{Hash16, PinnedPrice};
 
 impl Events for SqliteStore {
@@ -127,7 +131,19 @@ impl Events for SqliteStore {
         })
     }
 
-    fn erase_user(&self, organization: OrganizationId, user: Hash16) -> Answer<'_, u64> {
-        Box::pin(self.erase(organization, user))
+    fn names_of_user(&self, organization: OrganizationId, names: Vec<Hash16>) -> Answer<'_, Vec<Hash16>> {
+        Box::pin(self.all_names(organization, names))
+    }
+
+    fn erase_user(&self, organization: OrganizationId, names: Vec<Hash16>) -> Answer<'_, u64> {
+        Box::pin(self.erase(organization, names))
+    }
+
+    fn kept_webhooks(&self, after: Option<KeptWebhook>, limit: u32) -> Answer<'_, Vec<(KeptWebhook, Vec<u8>)>> {
+        Box::pin(self.read(move |snapshot| kept::after(snapshot, after, limit)))
+    }
+
+    fn erase_webhooks(&self, webhooks: Vec<KeptWebhook>) -> Answer<'_, u64> {
+        Box::pin(self.erase_kept(webhooks))
     }
 }
