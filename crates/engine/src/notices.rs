@@ -104,6 +104,17 @@ impl Engine {
                 self.event_of_endpoint(*endpoint, "endpoint_disabled", details, notice)
             }
             NoticeKind::EndpointFailing(endpoint) => self.event_of_endpoint(*endpoint, "endpoint_failing", |_| (), notice),
+            NoticeKind::BacklogOverflow(endpoint, given_up) => {
+                let bounds = &self.settings.delivery;
+                let details = |value: &mut Value| {
+                    value["dead_letters"] = json!(given_up.many + given_up.old);
+                    value["beyond_number"] = json!(given_up.many);
+                    value["beyond_age"] = json!(given_up.old);
+                    value["number_max"] = json!(bounds.backlog_max);
+                    value["age_max_seconds"] = json!(bounds.backlog_age_max.as_secs());
+                };
+                self.event_of_endpoint(*endpoint, "backlog_overflow", details, notice)
+            }
             NoticeKind::BalanceLow { mode, available } => {
                 let below = self.store.wallet_alert(notice.organization, *mode).await?;
                 let apps = self.apps_of(notice.organization);
@@ -131,6 +142,12 @@ impl Engine {
     fn resolution_of(&self, record: &MessageRecord) -> Value {
         let view = self.view(record);
         let end = record.resolution.as_ref();
+        // A status that came before the answer that never did decided it as evidence does afterwards.
+        let early = record.statuses.iter().min_by_key(|status| status.received_at).filter(|_| end.is_none());
+        let resolution = match view.state {
+            MessageState::Failed => Resolution::Failed,
+            _ => Resolution::Accepted,
+        };
         json!({
             "message_id": record.id,
             "wamid": view.wamid,
@@ -142,12 +159,6 @@ impl Engine {
             "to": view.to,
             "biz_opaque_callback_data": view.biz_opaque_callback_data,
             "money": view.money,
-        // A status that came before the answer that never did decided it as evidence does afterwards.
-        let early = record.statuses.iter().min_by_key(|status| status.received_at).filter(|_| end.is_none());
-        let resolution = match view.state {
-            MessageState::Failed => Resolution::Failed,
-            _ => Resolution::Accepted,
-        };
         })
     }
 

@@ -58,6 +58,68 @@ pub struct Backlog {
     pub retries: u64,
     /// When the earliest of these is due.
     pub next_retry_at: Option<UnixMs>,
+    /// Since when the one that waits longest could have been tried; in the future where all are to
+    /// be tried later.
+    pub due_since: UnixMs,
+}
+
+/// When something of an endpoint is to be tried next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextDue {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Whether deliveries wait that were never tried.
+    pub has_first: bool,
+    /// When the earliest of those that wait for another try is due.
+    pub retry_at: Option<UnixMs>,
+}
+
+/// A delivery whose first attempt failed lately and that waits for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// The delivery.
+    pub key: DeliveryKey,
+    /// The user that its event is about.
+    pub user: Hash16,
+    /// When its first attempt ended.
+    pub failed_at: UnixMs,
+}
+
+/// How long a backlog may be, and how old (reliability §c4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BacklogBounds {
+    /// Deliveries of one organization that may wait.
+    pub most: u64,
+    /// What was due before then waits too long.
+    pub due_after: UnixMs,
+    /// An owner who was told after this is not told again yet.
+    pub told_before: UnixMs,
+}
+
+/// What was given up of a backlog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Because more waited than may.
+    pub many: u64,
+    /// Because it had waited too long.
+    pub old: u64,
+}
+
+/// What was given up of an endpoint's backlog since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Its owner.
+    pub organization: OrganizationId,
+    /// How many, and why.
+    pub given_up: GivenUp,
+    /// When the last of them were.
+    pub last_at: UnixMs,
+    /// How many of them no notice tells of yet.
+    pub untold: u64,
+    /// When the last notice was left.
+    pub told_at: Option<UnixMs>,
 }
 
 /// A delivery that was claimed.
@@ -166,6 +228,16 @@ pub struct DeliveryRecord {
     pub attempts: Vec<Attempt>,
 }
 
+/// Deliveries, newest first, and whether there may be more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryPage {
+    /// What was found.
+    pub deliveries: Vec<DeliveryRecord>,
+    /// Where to go on; `None` at the end. A page that is not full has it too where the store stopped
+    /// looking, so that one call never reads for more than a second or two.
+    pub next: Option<DeliveryKey>,
+}
+
 /// Which deliveries a list shows or a replay takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
@@ -183,8 +255,27 @@ pub struct DeliveryFilter {
 
 /// Reads and writes of deliveries.
 pub trait Deliveries {
-    /// What waits, per endpoint that has something waiting.
-    fn backlogs(&self) -> Answer<'_, Vec<Backlog>>;
+    /// What waits, per endpoint that has something waiting: of one organization, or of all. It counts,
+    /// so it takes as long as the backlogs are.
+    fn backlogs(&self, organization: Option<OrganizationId>) -> Answer<'_, Vec<Backlog>>;
+
+    /// When something is to be tried next, per endpoint that has something waiting. It counts nothing.
+    fn next_due(&self) -> Answer<'_, Vec<NextDue>>;
+
+    /// When the earliest retry of an endpoint that is due after `after` is due.
+    fn next_retry(&self, endpoint: EndpointId, after: UnixMs) -> Answer<'_, Option<UnixMs>>;
+
+    /// What of an endpoint failed for the first time after `since` and waits for another try, with
+    /// the user whose line it may hold; what is about no user is left out.
+    fn stalled(&self, endpoint: EndpointId, since: UnixMs) -> Answer<'_, Vec<Stalled>>;
+
+    /// Makes dead letters of what an organization's backlog has too much: what waits too long, and
+    /// the oldest of what is beyond the number. Leaves a notice for each endpoint whose owner is to
+    /// hear of it. By slices, each a commit of its own; nothing of others is touched.
+    fn trim_backlog(&self, organization: OrganizationId, bounds: BacklogBounds, at: UnixMs) -> Answer<'_, GivenUp>;
+
+    /// What was given up of backlogs, per endpoint that had too much: of one organization, or of all.
+    fn overflows(&self, organization: Option<OrganizationId>) -> Answer<'_, Vec<Overflow>>;
 
     /// Takes up to `limit` deliveries of an endpoint and lane that are due at `now`, oldest first.
     /// What was claimed is not claimed again until it was finished, or `lease_until` is over.
@@ -201,7 +292,7 @@ pub trait Deliveries {
         filter: DeliveryFilter,
         before: Option<DeliveryKey>,
         limit: u32,
-    ) -> Answer<'_, Vec<DeliveryRecord>>;
+    ) -> Answer<'_, DeliveryPage>;
 
     /// One delivery with its attempts.
     fn delivery(&self, organization: OrganizationId, event: Uuid, endpoint: EndpointId) -> Answer<'_, Option<DeliveryRecord>>;

@@ -1,19 +1,21 @@
 //! Endpoints and deliveries: made, changed, tested, switched, replayed (contract §7).
 
-use std::collections::BTreeMap;
+mod views;
+
 use std::sync::Arc;
 
-use serde::Serialize;
 use turnpike_domain::ids::{parse_webhook_id, webhook_id};
 use turnpike_domain::refusal::FieldFault;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::{EndpointUrl, EventKind, EventSet, SigningSecret, check_bearer, check_headers, generate_bearer};
-use turnpike_store::deliveries::{Attempt, Backlog, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState};
+use turnpike_store::deliveries::{DeliveryFilter, DeliveryKey, DeliveryState};
 use turnpike_store::endpoints::{ENDPOINTS_MAX, Endpoint, EndpointChange, NewEndpoint};
 use turnpike_store::organizations::Created;
 use uuid::Uuid;
 
+use self::views::Waiting;
+pub use self::views::{AttemptView, BacklogView, DeliveryView, EndpointView, OverflowView, Tested};
 use super::ControlFault;
 use super::organizations::name_fault;
 use crate::Engine;
@@ -62,133 +64,6 @@ pub enum BacklogChoice {
     Drop,
 }
 
-/// An endpoint, as people see it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EndpointView {
-    /// Its UUID.
-    pub id: Uuid,
-    /// Its name, unique in its application.
-    pub name: String,
-    /// Its application's public name.
-    pub app_id: String,
-    /// Where events are posted.
-    pub url: String,
-    /// What it gets.
-    pub events: EventSet,
-    /// Whether it also gets sandbox events.
-    pub sandbox: bool,
-    /// Whether a user's line waits for a failed event.
-    pub ordered: bool,
-    /// Whether `Authorization: Bearer` is sent.
-    pub send_bearer: bool,
-    /// The customer's own headers.
-    pub headers: BTreeMap<String, String>,
-    /// Whether events are posted.
-    pub is_active: bool,
-    /// Why the gateway switched it off.
-    pub disabled_reason: Option<String>,
-    /// Since when every attempt failed.
-    pub failing_since: Option<String>,
-    /// Until when the old signing secret also signs.
-    pub old_secret_until: Option<String>,
-    /// What waits.
-    pub backlog: BacklogView,
-    /// Why it cannot be posted to at all, where that is so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-    /// When it was made.
-    pub created_at: String,
-    /// When it last changed.
-    pub updated_at: String,
-    /// The signing secret, only where it was just made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
-    /// The bearer, only where it was just made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bearer: Option<String>,
-}
-
-/// What waits for an endpoint.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BacklogView {
-    /// Never tried.
-    pub first: u64,
-    /// To be tried again.
-    pub retries: u64,
-    /// When the earliest of these is due.
-    pub next_retry_at: Option<String>,
-}
-
-/// What a test event came to.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Tested {
-    /// The test event's `webhook-id`.
-    pub event_id: String,
-    /// Whether the endpoint took it (2xx).
-    pub ok: bool,
-    /// What it answered.
-    pub status: Option<u16>,
-    /// Why it did not answer.
-    pub fault: Option<String>,
-    /// How long it took.
-    pub latency_ms: u32,
-    /// The first bytes of its answer.
-    pub answer: String,
-}
-
-/// A delivery, as people see it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryView {
-    /// The event's `webhook-id`.
-    pub id: String,
-    /// What it is.
-    pub event: EventKind,
-    /// The endpoint's name; `null` where it was deleted.
-    pub endpoint: Option<String>,
-    /// Where it stands.
-    pub state: DeliveryState,
-    /// Live or sandbox.
-    pub mode: Mode,
-    /// When the event was recorded.
-    pub at: String,
-    /// When it is tried next.
-    pub next_at: Option<String>,
-    /// The message of ours that it is about.
-    pub message_id: Option<String>,
-    /// How often it was tried.
-    pub tries: u16,
-    /// The tries, oldest first; only where one delivery was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<Vec<AttemptView>>,
-}
-
-/// One try, as people see it.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptView {
-    /// When it began.
-    pub at: String,
-    /// What the endpoint answered; `null` where it did not.
-    pub status: Option<u16>,
-    /// How long it took, in milliseconds.
-    pub latency_ms: u32,
-    /// Why there was no answer.
-    pub fault: Option<String>,
-    /// The first bytes of the answer.
-    pub answer: String,
-}
-
-impl From<Attempt> for AttemptView {
-    fn from(attempt: Attempt) -> AttemptView {
-        let Attempt { at, status, latency_ms, fault, answer } = attempt;
-        AttemptView { at: at.to_rfc3339(), status, latency_ms, fault, answer }
-    }
-}
-
 /// Which deliveries are meant.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
@@ -223,8 +98,8 @@ impl Engine {
     pub async fn endpoint_views(&self, app: &App) -> Result<Vec<EndpointView>, ControlFault> {
         let state = self.endpoints.snapshot();
         let Some(of_app) = state.by_application.get(&app.row.key) else { return Ok(Vec::new()) };
-        let backlogs = self.store.backlogs().await?;
-        Ok(of_app.iter().map(|endpoint| self.view_endpoint(app, &endpoint.row, &backlogs)).collect())
+        let waiting = self.waiting_of(app.row.organization).await?;
+        Ok(of_app.iter().map(|endpoint| self.view_endpoint(app, &endpoint.row, &waiting)).collect())
     }
 
     /// One endpoint with what waits for it.
@@ -233,8 +108,8 @@ impl Engine {
     /// Not found.
     pub async fn endpoint_view(&self, app: &App, name: &str) -> Result<EndpointView, ControlFault> {
         let endpoint = self.endpoint_named(app, name)?;
-        let backlogs = self.store.backlogs().await?;
-        Ok(self.view_endpoint(app, &endpoint.row, &backlogs))
+        let waiting = self.waiting_of(app.row.organization).await?;
+        Ok(self.view_endpoint(app, &endpoint.row, &waiting))
     }
 
     /// Makes the endpoint of that name, or changes it. The secrets of a new one are in the answer,
@@ -282,7 +157,7 @@ impl Engine {
         match self.store.create_endpoint(new).await? {
             Created::New(row) => {
                 self.reload_endpoints().await?;
-                let mut view = self.view_endpoint(app, &row, &[]);
+                let mut view = self.view_endpoint(app, &row, &Waiting::default());
                 view.secret = (!own_secret).then(|| secret.expose().to_owned());
                 view.bearer = (!own_bearer).then(|| bearer.expose().to_owned());
                 Ok(view)
@@ -413,7 +288,8 @@ impl Engine {
         })
     }
 
-    /// Deliveries of an application, newest first, and the place where the next page begins.
+    /// Deliveries of an application, newest first, and the place where the next page begins. There may
+    /// be one though this page is not full: a call looks at so many events and no more.
     ///
     /// # Errors
     /// Not found, where an endpoint is named that is not there.
@@ -426,10 +302,8 @@ impl Engine {
     ) -> Result<(Vec<DeliveryView>, Option<DeliveryKey>), ControlFault> {
         let filter = self.delivery_filter(app, query)?;
         let limit = limit.clamp(1, DELIVERIES_PAGE_MAX);
-        let records = self.store.deliveries(app.row.organization, app.row.key, filter, before, limit).await?;
-        let is_full = u32::try_from(records.len()).unwrap_or(u32::MAX) >= limit;
-        let next = records.last().map(|record| record.key).filter(|_| is_full);
-        Ok((records.into_iter().map(|record| self.view_delivery(record, false)).collect(), next))
+        let page = self.store.deliveries(app.row.organization, app.row.key, filter, before, limit).await?;
+        Ok((page.deliveries.into_iter().map(|record| self.view_delivery(record, false)).collect(), page.next))
     }
 
     /// One delivery with its attempts; `event` is a `webhook-id` or its UUID.
@@ -496,8 +370,8 @@ impl Engine {
         let changed = self.store.update_endpoint(app.row.organization, row.key, change, self.clock.now()).await?;
         self.reload_endpoints().await?;
         let row = changed.ok_or(ControlFault::NotFound("endpoint"))?;
-        let backlogs = self.store.backlogs().await?;
-        Ok(self.view_endpoint(app, &row, &backlogs))
+        let waiting = self.waiting_of(app.row.organization).await?;
+        Ok(self.view_endpoint(app, &row, &waiting))
     }
 
     /// Every fault of an order; `headers` and `sends_bearer` are what they will be after it.
@@ -550,51 +424,5 @@ impl Engine {
         let sealed = row.headers_sealed.as_deref();
         let opened = sealed.and_then(|sealed| self.vault.open(Purpose::Endpoint, row.organization, row.id.as_bytes(), sealed).ok());
         opened.and_then(|json| read_headers(std::str::from_utf8(&json).ok()?).ok()).unwrap_or_default()
-    }
-
-    fn view_endpoint(&self, app: &App, row: &Endpoint, backlogs: &[Backlog]) -> EndpointView {
-        let backlog = backlogs.iter().find(|backlog| backlog.endpoint == row.key);
-        let backlog = backlog.map_or_else(BacklogView::default, |backlog| BacklogView {
-            first: backlog.first,
-            retries: backlog.retries,
-            next_retry_at: backlog.next_retry_at.map(UnixMs::to_rfc3339),
-        });
-        let now = self.clock.now();
-        EndpointView {
-            id: row.id,
-            name: row.name.clone(),
-            app_id: app.row.app_id.clone(),
-            url: row.url.clone(),
-            events: row.events,
-            sandbox: row.sandbox,
-            ordered: row.ordered,
-            send_bearer: row.send_bearer,
-            headers: self.opened_headers(row).into_iter().collect(),
-            is_active: row.is_active,
-            disabled_reason: row.disabled_reason.clone(),
-            failing_since: row.failing_since.map(UnixMs::to_rfc3339),
-            old_secret_until: row.old_secret_sealed.as_ref().map(|(_, until)| *until).filter(|until| *until > now).map(UnixMs::to_rfc3339),
-            backlog,
-            problem: self.endpoints.endpoint(row.key).and_then(|known| known.way.as_ref().err().cloned()),
-            created_at: row.created_at.to_rfc3339(),
-            updated_at: row.updated_at.to_rfc3339(),
-            secret: None,
-            bearer: None,
-        }
-    }
-
-    fn view_delivery(&self, record: DeliveryRecord, with_attempts: bool) -> DeliveryView {
-        DeliveryView {
-            id: webhook_id(record.event_id),
-            event: record.kind,
-            endpoint: self.endpoints.endpoint(record.endpoint).map(|known| known.row.name.clone()),
-            state: record.state,
-            mode: record.mode,
-            at: record.at.to_rfc3339(),
-            next_at: record.next_at.map(UnixMs::to_rfc3339),
-            message_id: record.message.map(|message| message.to_string()),
-            tries: record.tries,
-            attempts: with_attempts.then(|| record.attempts.into_iter().map(AttemptView::from).collect()),
-        }
     }
 }

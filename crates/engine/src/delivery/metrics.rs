@@ -20,10 +20,17 @@ struct LaneLabel {
     lane: &'static str,
 }
 
+/// `reason="beyond_age"`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
 /// Counters of deliveries.
 pub(crate) struct DeliveryMetrics {
     attempts: Family<ResultLabel, Counter<u64, AtomicU64>>,
     backlog: Family<LaneLabel, Gauge<i64, AtomicI64>>,
+    given_up: Family<ReasonLabel, Counter<u64, AtomicU64>>,
     /// Deliveries whose schedule is over.
     pub(super) dead: Counter<u64, AtomicU64>,
     /// Endpoints that the gateway switched off.
@@ -41,6 +48,7 @@ impl DeliveryMetrics {
         let made = DeliveryMetrics {
             attempts: Family::default(),
             backlog: Family::default(),
+            given_up: Family::default(),
             dead: Counter::default(),
             disabled: Counter::default(),
             seconds: Histogram::new(SECONDS),
@@ -49,6 +57,8 @@ impl DeliveryMetrics {
         metrics.register(|registry| {
             registry.register("delivery_attempts", "Posts to endpoints, by result", made.attempts.clone());
             registry.register("delivery_backlog", "Deliveries that wait, by lane", made.backlog.clone());
+            let given_up = "Deliveries that became dead letters untried, since their organization's backlog was too long or too old";
+            registry.register("deliveries_given_up", given_up, made.given_up.clone());
             registry.register("deliveries_dead", "Deliveries whose schedule is over", made.dead.clone());
             registry.register("endpoints_disabled", "Endpoints that the gateway switched off", made.disabled.clone());
             registry.register("delivery_duration_seconds", "From a post to the end of its answer", made.seconds.clone());
@@ -59,6 +69,12 @@ impl DeliveryMetrics {
 
     pub(super) fn attempted(&self, result: &'static str) {
         self.attempts.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    pub(super) fn gave_up(&self, beyond_number: u64, beyond_age: u64) {
+        for (reason, count) in [("beyond_number", beyond_number), ("beyond_age", beyond_age)] {
+            self.given_up.get_or_create(&ReasonLabel { reason }).inc_by(count);
+        }
     }
 
     pub(super) fn waits(&self, first: u64, retries: u64) {

@@ -11,10 +11,12 @@
 //! | `standing` | since when an endpoint fails, and what follows from it |
 //! | `attempt` | one post: headers, signatures, what the answer means |
 //! | `reconciler` | the loop that joins them with the store |
+//! | `overflow` | which backlogs are too long or too old, and what becomes of them |
 
 mod attempt;
 mod breaker;
 mod metrics;
+mod overflow;
 mod reconciler;
 mod scheduler;
 mod settings;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use turnpike_domain::time::UnixMs;
 use turnpike_store::StoreError;
-use turnpike_store::deliveries::{Backlog, Due, Finished, Lane};
+use turnpike_store::deliveries::{Due, Finished, Lane, NextDue, Stalled};
 use turnpike_store::endpoints::EndpointId;
 
 use super::attempt::Tried;
@@ -34,8 +34,6 @@ const CLAIMS_MAX: usize = 2;
 const UNRECORDED_MAX: usize = 8_192;
 /// Attempts recorded by one call: as many as fit a commit that does not keep others waiting.
 const RECORDED_AT_ONCE: usize = 512;
-/// Retries whose time is kept in memory per endpoint; those beyond are found by the slow tick.
-const RETRY_TIMES_MAX: usize = 4_096;
 /// How long to wait after the store said no.
 const AFTER_A_NO: Duration = Duration::from_millis(250);
 /// Never sleep shorter: a clock that stands must not make a busy loop.
@@ -46,15 +44,17 @@ impl Engine {
     pub(crate) fn run_deliveries(self: &Arc<Self>) {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move { Reconciler::new(engine).run().await });
+        self.run_backlogs();
     }
 }
 
 /// What tasks report.
 enum Report {
-    Claimed { endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError> },
+    Claimed { endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError>, next_retry: Option<UnixMs> },
+    Stalled { endpoint: EndpointId, found: Result<Vec<Stalled>, StoreError> },
     Ended { lane: Lane, due: Box<Due>, tried: Option<Tried> },
-    Recorded { failed: Vec<Finished>, back: HashSet<EndpointId> },
-    Backlogs(Result<Vec<Backlog>, StoreError>),
+    Recorded { failed: Vec<Finished>, back: HashSet<EndpointId>, retries: Vec<(EndpointId, UnixMs)> },
+    Looked(Result<Vec<NextDue>, StoreError>),
 }
 
 /// What is known of one endpoint beside what waits.
@@ -64,8 +64,10 @@ struct Life {
     standing: Standing,
     /// The store may have first attempts that were not claimed.
     has_more: bool,
-    /// When retries are due, as far as it is known.
-    retries_at: BinaryHeap<Reverse<UnixMs>>,
+    /// When the earliest retry in the store is due, as far as it is known; those after it are asked
+    /// for when it is claimed.
+    retry_at: Option<UnixMs>,
+    lines: Lines,
     claiming: [bool; 2],
     is_queued: [bool; 2],
     /// Attempts that may be under way at once.
@@ -81,10 +83,30 @@ impl Life {
 
     /// Retries may be due that nobody here knows of.
     fn look_for_retries(&mut self) {
-        if self.retries_at.peek().is_none_or(|at| at.0 > UnixMs(0)) {
-            self.retries_at.push(Reverse(UnixMs(0)));
-        }
+        self.retry_at = Some(UnixMs(0));
     }
+
+    /// A retry is due then. Returns whether that is earlier than was known.
+    fn retry_by(&mut self, at: UnixMs) -> bool {
+        let is_earlier = self.retry_at.is_none_or(|known| at < known);
+        if is_earlier {
+            self.retry_at = Some(at);
+        }
+        is_earlier
+    }
+
+    fn has_retries(&self, now: UnixMs) -> bool {
+        self.retry_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// Whether it is known which users' lines an `ordered` endpoint holds: what held one when the last
+/// process ended holds it still, so nothing is claimed before that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lines {
+    Known,
+    Unknown,
+    Asked,
 }
 
 struct Reconciler {
@@ -97,7 +119,7 @@ struct Reconciler {
     claims: usize,
     finished: Vec<Finished>,
     is_recording: bool,
-    is_counting: bool,
+    is_looking: bool,
     /// After this the store is asked again for everything that waits.
     look_at: UnixMs,
     not_before: UnixMs,
@@ -125,7 +147,7 @@ impl Reconciler {
             claims: 0,
             finished: Vec::new(),
             is_recording: false,
-            is_counting: false,
+            is_looking: false,
             look_at: UnixMs(0),
             not_before: UnixMs(0),
             reports: mpsc::unbounded_channel(),
@@ -223,7 +245,8 @@ impl Reconciler {
                         breaker: Breaker::Closed(0),
                         standing: Standing::of(&known.row, &self.engine.settings.delivery),
                         has_more: true,
-                        retries_at: BinaryHeap::from([Reverse(UnixMs(0))]),
+                        retry_at: Some(UnixMs(0)),
+                        lines: if known.row.ordered { Lines::Unknown } else { Lines::Known },
                         claiming: [false; 2],
                         is_queued: [false; 2],
                         pace: self.engine.settings.delivery.endpoint_in_flight_first,
@@ -293,10 +316,17 @@ impl Reconciler {
     fn take(&mut self, report: Report) {
         let now = self.engine.clock.now();
         match report {
-            Report::Claimed { endpoint, lane, limit, found } => self.claimed(endpoint, lane, limit, found, now),
+            Report::Claimed { endpoint, lane, limit, found, next_retry } => {
+                self.retry_by(endpoint, next_retry);
+                self.claimed(endpoint, lane, limit, found, now);
+            }
+            Report::Stalled { endpoint, found } => self.know_lines(endpoint, found, now),
             Report::Ended { lane, due, tried } => self.ended(lane, &due, tried, now),
-            Report::Recorded { mut failed, back } => {
+            Report::Recorded { mut failed, back, retries } => {
                 self.is_recording = false;
+                for (endpoint, at) in retries {
+                    self.retry_by(endpoint, Some(at));
+                }
                 // Only now it can be claimed again.
                 for endpoint in back {
                     if let Some(life) = self.lives.get_mut(&endpoint) {
@@ -311,10 +341,10 @@ impl Reconciler {
                     self.not_before = now.plus_ms(ms(AFTER_A_NO));
                 }
             }
-            Report::Backlogs(backlogs) => {
-                self.is_counting = false;
-                match backlogs {
-                    Ok(backlogs) => self.counted(&backlogs),
+            Report::Looked(due) => {
+                self.is_looking = false;
+                match due {
+                    Ok(due) => self.looked(&due),
                     Err(error) => tracing::warn!(error = %error, "asking which deliveries wait"),
                 }
             }
@@ -323,7 +353,7 @@ impl Reconciler {
 
     /// How long nothing has to be done.
     fn until_next(&self, now: UnixMs) -> Duration {
-        let mut next = if self.is_counting { now.plus_ms(ms(self.settings().look_every)) } else { self.look_at };
+        let mut next = if self.is_looking { now.plus_ms(ms(self.settings().look_every)) } else { self.look_at };
         if let Some(Reverse((at, _))) = self.alarms.peek() {
             next = next.min(*at);
         }

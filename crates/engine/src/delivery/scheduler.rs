@@ -231,6 +231,16 @@ impl Scheduler {
         held_until
     }
 
+    /// Holds a user's line for an event that failed before this process began: what comes of the user
+    /// waits behind it.
+    pub(super) fn hold(&mut self, endpoint: EndpointId, user: Hash16, key: DeliveryKey, until: UnixMs) {
+        let Some(waiting) = self.endpoints.get_mut(&endpoint) else { return };
+        let line = waiting.lines.entry(user).or_default();
+        if line.held.is_none_or(|(_, known)| known < until) {
+            line.held = Some((key, until));
+        }
+    }
+
     /// Lets lines go whose time is over.
     pub(super) fn release_lines(&mut self, endpoint: EndpointId, now: UnixMs) {
         let Some(waiting) = self.endpoints.get(&endpoint) else { return };

@@ -67,6 +67,16 @@ pub struct DeliverySettings {
     pub disabled_after_attempts: u32,
     /// How long the old signing secret also signs.
     pub rotation_overlap: Duration,
+    /// Deliveries of one organization that may wait; of more the oldest become dead letters, so that
+    /// one whose endpoints are gone does not fill the disk that all share (reliability §c4).
+    pub backlog_max: u64,
+    /// What could have been tried for so long and was not, since its endpoint is off or dead, becomes
+    /// a dead letter.
+    pub backlog_age_max: Duration,
+    /// How often backlogs are measured: it takes a reader some milliseconds for each hundred thousand.
+    pub backlog_looked_at_every: Duration,
+    /// How often an owner is told that a backlog overflows, at most.
+    pub backlog_told_every: Duration,
     /// How often the store is asked for what waits without a hint.
     pub look_every: Duration,
     /// How long attempts under way may go on when the gateway stops.
@@ -103,6 +113,10 @@ impl Default for DeliverySettings {
             disabled_after: Duration::from_secs(5 * 24 * 3_600),
             disabled_after_attempts: 20,
             rotation_overlap: Duration::from_secs(24 * 3_600),
+            backlog_max: 1_000_000,
+            backlog_age_max: Duration::from_secs(7 * 24 * 3_600),
+            backlog_looked_at_every: Duration::from_secs(60),
+            backlog_told_every: Duration::from_secs(3_600),
             look_every: Duration::from_secs(10),
             stop_within: Duration::from_secs(3),
             extra_roots_pem: Vec::new(),

@@ -183,7 +183,7 @@ async fn a_deleted_endpoint_leaves_nothing_waiting_and_its_slot_is_free_again() 
         house.event(&app, 0, &number.to_string()).await;
     }
     house.engine.delete_endpoint(&app, DEFAULT_ENDPOINT).await.expect("deleted");
-    assert!(house.engine.store().backlogs().await.expect("listed").is_empty());
+    assert!(house.engine.store().backlogs(None).await.expect("listed").is_empty());
     let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
     house.endpoint(receiver.url(), |_| ()).await;
     let id = house.event(&app, 1, "new").await;

@@ -184,6 +184,7 @@ fn delete_a_slice(connection: &Connection, organization: OrganizationId, endpoin
     if i64::try_from(keys.len()).unwrap_or(0) == ROWS_PER_COMMIT {
         return Ok(Deleted::Slice);
     }
+    connection.prepare_cached("DELETE FROM overflows WHERE endpoint = ?1")?.execute([endpoint.0])?;
     connection.prepare_cached("DELETE FROM endpoints WHERE id = ?1")?.execute([endpoint.0])?;
     Ok(Deleted::Whole)
 }

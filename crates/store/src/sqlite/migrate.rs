@@ -15,6 +15,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "users", sql: include_str!("../../migrations/sqlite/0002_users.sql") },
     Migration { name: "webhooks", sql: include_str!("../../migrations/sqlite/0003_webhooks.sql") },
     Migration { name: "wamid filters", sql: include_str!("../../migrations/sqlite/0004_wamid_filters.sql") },
+    Migration { name: "backlogs", sql: include_str!("../../migrations/sqlite/0005_backlogs.sql") },
 ];
 
 /// One step of the schema.

@@ -107,6 +107,8 @@ impl Reader<'_> {
             in_flight_max: self.count("webhooks.in_flight", 1, 10_000),
             tenant_in_flight_max: self.count("webhooks.in_flight_per_organization", 1, 10_000),
             endpoint_in_flight_max: self.count("webhooks.in_flight_per_endpoint", 1, 1_000),
+            backlog_max: u64::try_from(self.count("webhooks.backlog_events", 1, 1_000_000_000)).unwrap_or(u64::MAX),
+            backlog_age_max: self.duration("webhooks.backlog_age"),
             extra_roots_pem: self.certificates("webhooks.ca_file"),
             ..DeliverySettings::default()
         }

@@ -119,6 +119,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("webhooks.in_flight", Kind::Number, "512"),
     setting("webhooks.in_flight_per_organization", Kind::Number, "32"),
     setting("webhooks.in_flight_per_endpoint", Kind::Number, "8"),
+    setting("webhooks.backlog_events", Kind::Number, "1000000"),
+    setting("webhooks.backlog_age", Kind::Text, "7d"),
     setting("sandbox.enabled", Kind::Flag, "true"),
     setting("sandbox.refill", Kind::Text, "100.00"),
     setting("sandbox.keep_requests", Kind::Number, "10000"),

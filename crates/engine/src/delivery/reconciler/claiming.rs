@@ -5,23 +5,23 @@ use std::sync::Arc;
 
 use turnpike_domain::time::UnixMs;
 use turnpike_store::StoreError;
-use turnpike_store::deliveries::{Backlog, Due, Finish, Finished, Lane};
+use turnpike_store::deliveries::{Due, Finish, Finished, Lane, NextDue, Stalled};
 use turnpike_store::endpoints::EndpointId;
 
-use super::{AFTER_A_NO, CLAIMS_MAX, Reconciler, Report, ms};
+use super::{AFTER_A_NO, CLAIMS_MAX, Lines, Reconciler, Report, ms};
 
 impl Reconciler {
     /// Asks the store for what waits, so that nothing depends on a hint or on memory.
     pub(super) fn look_now_and_then(&mut self, now: UnixMs) {
-        if now < self.look_at || self.is_counting {
+        if now < self.look_at || self.is_looking {
             return;
         }
         self.look_at = now.plus_ms(ms(self.settings().look_every));
-        self.is_counting = true;
+        self.is_looking = true;
         self.engine.delivery.client.close_idle(|key| self.book.by_key.contains_key(&key));
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
-            let _ = reports.send(Report::Backlogs(engine.store.backlogs().await));
+            let _ = reports.send(Report::Looked(engine.store.next_due().await));
         });
     }
 
@@ -48,10 +48,16 @@ impl Reconciler {
             if !life.is_open() || !life.breaker.allows(now) || life.claiming[lane as usize] {
                 continue;
             }
+            if life.lines != Lines::Known {
+                if std::mem::replace(&mut life.lines, Lines::Asked) == Lines::Unknown {
+                    self.ask_for_lines(endpoint, now);
+                }
+                continue;
+            }
             let (first, retries, behind) = self.scheduler.held(endpoint);
             let is_due = match lane {
                 Lane::First => life.has_more && first < buffer_max / 2 && behind < held_max,
-                Lane::Retry => life.retries_at.peek().is_some_and(|at| at.0 <= now) && retries < buffer_max / 4,
+                Lane::Retry => life.has_retries(now) && retries < buffer_max / 4,
             };
             if !is_due {
                 continue;
@@ -65,18 +71,19 @@ impl Reconciler {
             let limit = u32::try_from(limit.max(1)).unwrap_or(u32::MAX);
             match lane {
                 Lane::First => life.has_more = false,
-                Lane::Retry => {
-                    while life.retries_at.peek().is_some_and(|at| at.0 <= now) {
-                        life.retries_at.pop();
-                    }
-                }
+                Lane::Retry => life.retry_at = None,
             }
             life.claiming[lane as usize] = true;
             self.claims += 1;
             let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
             self.engine.tasks.spawn(async move {
                 let found = engine.store.claim(endpoint, lane, now, lease_until, limit).await;
-                let _ = reports.send(Report::Claimed { endpoint, lane, limit, found });
+                let next_retry = match lane {
+                    Lane::First => None,
+                    // Where the store does not say, the next look finds it.
+                    Lane::Retry => engine.store.next_retry(endpoint, now).await.unwrap_or_default(),
+                };
+                let _ = reports.send(Report::Claimed { endpoint, lane, limit, found, next_retry });
             });
         }
     }
@@ -86,7 +93,7 @@ impl Reconciler {
         let (first, retries, _) = self.scheduler.held(endpoint);
         let buffer_max = self.settings().buffer_max;
         let Some(life) = self.lives.get(&endpoint) else { return };
-        let wants_retries = retries < buffer_max / 4 && life.retries_at.peek().is_some_and(|at| at.0 <= now);
+        let wants_retries = retries < buffer_max / 4 && life.has_retries(now);
         if (life.has_more && first < buffer_max / 2) || wants_retries {
             self.wants(endpoint);
         }
@@ -108,7 +115,9 @@ impl Reconciler {
         if is_full {
             match lane {
                 Lane::First => life.has_more = true,
-                Lane::Retry => life.retries_at.push(Reverse(now)),
+                Lane::Retry => {
+                    life.retry_by(now);
+                }
             }
         }
         if !life.is_open() || !life.breaker.allows(now) {
@@ -122,18 +131,52 @@ impl Reconciler {
         }
     }
 
-    pub(super) fn counted(&mut self, backlogs: &[Backlog]) {
-        let (first, retries) = backlogs.iter().fold((0, 0), |(first, retries), waiting| (first + waiting.first, retries + waiting.retries));
-        self.engine.delivery.metrics.waits(first, retries);
-        for waiting in backlogs {
-            let Some(life) = self.lives.get_mut(&waiting.endpoint) else { continue };
-            life.has_more |= waiting.first > 0;
-            if let Some(at) = waiting.next_retry_at {
-                life.retries_at.push(Reverse(at));
-                self.alarms.push(Reverse((at, waiting.endpoint)));
-            }
-            self.wants(waiting.endpoint);
+    pub(super) fn looked(&mut self, due: &[NextDue]) {
+        for next in due {
+            let Some(life) = self.lives.get_mut(&next.endpoint) else { continue };
+            life.has_more |= next.has_first;
+            self.retry_by(next.endpoint, next.retry_at);
+            self.wants(next.endpoint);
         }
+    }
+
+    /// A retry of an endpoint is due then: the alarm rings, unless it does so earlier.
+    pub(super) fn retry_by(&mut self, endpoint: EndpointId, at: Option<UnixMs>) {
+        let (Some(at), Some(life)) = (at, self.lives.get_mut(&endpoint)) else { return };
+        if life.retry_by(at) {
+            self.alarms.push(Reverse((at, endpoint)));
+        }
+    }
+
+    /// Asks which lines of an `ordered` endpoint were held when the last process ended.
+    fn ask_for_lines(&self, endpoint: EndpointId, now: UnixMs) {
+        let since = now.plus_ms(-ms(self.settings().line_held_max));
+        let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
+        self.engine.tasks.spawn(async move {
+            let found = engine.store.stalled(endpoint, since).await;
+            let _ = reports.send(Report::Stalled { endpoint, found });
+        });
+    }
+
+    pub(super) fn know_lines(&mut self, endpoint: EndpointId, found: Result<Vec<Stalled>, StoreError>, now: UnixMs) {
+        let held_ms = ms(self.settings().line_held_max);
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        match found {
+            Ok(found) => {
+                life.lines = Lines::Known;
+                for stalled in found {
+                    let until = stalled.failed_at.plus_ms(held_ms);
+                    self.scheduler.hold(endpoint, stalled.user, stalled.key, until);
+                    self.alarms.push(Reverse((until, endpoint)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "asking which users' events wait for an earlier one; it is tried again");
+                life.lines = Lines::Unknown;
+                self.not_before = now.plus_ms(ms(AFTER_A_NO));
+            }
+        }
+        self.wants(endpoint);
     }
 
     /// Gives what waits of an endpoint back to the store.

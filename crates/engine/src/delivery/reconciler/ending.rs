@@ -12,7 +12,7 @@ use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use super::super::attempt::Tried;
 use super::super::scheduler::Ended;
-use super::{RECORDED_AT_ONCE, RETRY_TIMES_MAX, Reconciler, Report};
+use super::{RECORDED_AT_ONCE, Reconciler, Report};
 
 impl Reconciler {
     pub(super) fn ended(&mut self, lane: Lane, due: &Due, tried: Option<Tried>, now: UnixMs) {
@@ -63,12 +63,6 @@ impl Reconciler {
         self.alarms.extend(held_until.map(|until| Reverse((until, due.endpoint))));
         self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt: Some(tried.attempt), finish });
         let Some(life) = self.lives.get_mut(&due.endpoint) else { return };
-        if let Finish::Retry(at) = finish
-            && life.retries_at.len() < RETRY_TIMES_MAX
-        {
-            life.retries_at.push(Reverse(at));
-            self.alarms.push(Reverse((at, due.endpoint)));
-        }
         let was_closed = life.breaker.is_closed();
         let weight = if tried.result == "timeout" { 2 } else { 1 };
         let opened = life.breaker.ended((!tried.is_alive).then_some(weight), now, settings);
@@ -120,6 +114,12 @@ impl Reconciler {
         let count = self.finished.len().min(RECORDED_AT_ONCE);
         let batch: Vec<Finished> = self.finished.drain(..count).collect();
         let back = batch.iter().filter(|finished| finished.finish == Finish::Back).map(|finished| finished.endpoint).collect();
+        // Looked for only once they are in the store: before, a claim would not find them.
+        let retry_at = |finished: &Finished| match finished.finish {
+            Finish::Retry(at) => Some((finished.endpoint, at)),
+            _ => None,
+        };
+        let retries = batch.iter().filter_map(retry_at).collect();
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
             let failed = match engine.store.finish(batch.clone()).await {
@@ -129,7 +129,7 @@ impl Reconciler {
                     batch
                 }
             };
-            let _ = reports.send(Report::Recorded { failed, back });
+            let _ = reports.send(Report::Recorded { failed, back, retries });
         });
     }
 

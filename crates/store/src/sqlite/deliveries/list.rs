@@ -9,22 +9,25 @@ use uuid::Uuid;
 
 use super::SLOTS;
 use crate::StoreError;
-use crate::deliveries::{Attempt, Backlog, DeliveryFilter, DeliveryKey, DeliveryRecord, DeliveryState};
+use crate::deliveries::{Attempt, DeliveryFilter, DeliveryKey, DeliveryPage, DeliveryRecord, DeliveryState};
 use crate::endpoints::EndpointId;
 use crate::events::EventKey;
 use crate::sqlite::SqliteStore;
-use crate::sqlite::events::{event_id, event_key};
+use crate::sqlite::events::{BLOCK, event_id, event_key};
 use crate::sqlite::failure::{Failure, corrupt};
 
 /// Most rows of one answer, whatever is asked for.
 const PAGE_MAX: u32 = 1_000;
 
-/// Events looked at in one snapshot: longer ones would keep the log from shrinking.
-const LOOKED_AT_AT_ONCE: i64 = 20_000;
-
-/// Events looked at for one page: an application with few deliveries among millions of others'
-/// finds those of its last two million events, which takes a second or two.
-const LOOKED_AT_MAX: i64 = 2_000_000;
+/// Blocks of events looked at in one snapshot: longer ones would keep the log from shrinking.
+const BLOCKS_AT_ONCE: usize = 5;
+/// Blocks looked at for one page; the next page goes on from there. Two million events, which takes
+/// a second or two.
+const BLOCKS_MAX: usize = 500;
+/// Of a block only the dead letters are read where only these are wanted, by an index of their own.
+const DEAD_BLOCKS_AT_ONCE: usize = 500;
+/// See [`BLOCKS_MAX`].
+const DEAD_BLOCKS_MAX: usize = 50_000;
 
 /// Keys follow the time of recording but for callers that overtake each other by this at most.
 const DISORDER_MS: i64 = 60_000;
@@ -50,25 +53,74 @@ impl Page {
 
 impl SqliteStore {
     /// A page, newest first.
-    pub(super) async fn list_deliveries(
-        &self,
-        page: Page,
-        before: Option<DeliveryKey>,
-        limit: u32,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
+    pub(super) async fn list_deliveries(&self, page: Page, before: Option<DeliveryKey>, limit: u32) -> Result<DeliveryPage, StoreError> {
         let limit = usize::try_from(limit.min(PAGE_MAX)).unwrap_or(0);
         let (oldest, newest) = self.read(move |snapshot| events_between(snapshot, page.filter.from, page.filter.until)).await?;
-        let mut found: Vec<DeliveryRecord> = Vec::new();
-        let mut before = before.map_or(i64::MAX, |before| before.0).min(newest.saturating_add(1).saturating_mul(SLOTS));
-        let stop = oldest.max(before / SLOTS - LOOKED_AT_MAX).saturating_mul(SLOTS);
-        while found.len() < limit && before > stop {
-            let from = stop.max(before - LOOKED_AT_AT_ONCE * SLOTS);
-            let (cipher, wanted) = (self.cipher.clone(), limit - found.len());
-            found.extend(self.read(move |snapshot| slice(snapshot, &cipher, &page, from, before, wanted)).await?);
-            before = from;
+        let mut place = before.map_or(i64::MAX, |before| before.0).min(newest.saturating_add(1).saturating_mul(SLOTS));
+        let stop = oldest.saturating_mul(SLOTS);
+        let only_dead = page.filter.state == Some(DeliveryState::Dead);
+        let (at_once, mut left) = if only_dead { (DEAD_BLOCKS_AT_ONCE, DEAD_BLOCKS_MAX) } else { (BLOCKS_AT_ONCE, BLOCKS_MAX) };
+        let mut deliveries: Vec<DeliveryRecord> = Vec::new();
+        while deliveries.len() < limit && place > stop && left > 0 {
+            let (cipher, wanted, span) = (self.cipher.clone(), limit - deliveries.len(), (stop, place));
+            let looked = self.read(move |snapshot| some_blocks(snapshot, &cipher, &page, span, at_once.min(left), wanted)).await?;
+            deliveries.extend(looked.found);
+            left = left.saturating_sub(looked.blocks);
+            place = looked.place;
         }
-        Ok(found)
+        let next =
+            if deliveries.len() >= limit { deliveries.last().map(|last| last.key) } else { (place > stop).then_some(DeliveryKey(place)) };
+        Ok(DeliveryPage { deliveries, next })
     }
+}
+
+/// What a look at some blocks came to.
+struct Looked {
+    found: Vec<DeliveryRecord>,
+    blocks: usize,
+    /// Everything from here on was looked at.
+    place: i64,
+}
+
+/// Looks through the application's newest blocks between two deliveries.
+fn some_blocks(
+    snapshot: &Connection,
+    cipher: &MessageCipher,
+    page: &Page,
+    (stop, before): (i64, i64),
+    most: usize,
+    wanted: usize,
+) -> Result<Looked, Failure> {
+    let block_of = |delivery: i64| delivery.div_euclid(SLOTS * BLOCK);
+    let blocks: Vec<i64> = snapshot
+        .prepare_cached("SELECT block FROM event_blocks WHERE application = ?1 AND block BETWEEN ?2 AND ?3 ORDER BY block DESC LIMIT ?4")?
+        .query_map(
+            params![page.application.0, block_of(stop), block_of(before.saturating_sub(1)), i64::try_from(most).unwrap_or(i64::MAX)],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    let mut looked = Looked { found: Vec::new(), blocks: blocks.len(), place: before };
+    for block in &blocks {
+        let first = block.saturating_mul(SLOTS * BLOCK);
+        let (from, to) = (first.max(stop), first.saturating_add(SLOTS * BLOCK).min(before));
+        looked.found.extend(slice(snapshot, cipher, page, from, to, wanted - looked.found.len())?);
+        looked.place = from;
+        if looked.found.len() >= wanted {
+            return Ok(looked);
+        }
+    }
+    if blocks.len() < most {
+        looked.place = stop;
+    }
+    Ok(looked)
+}
+
+/// The application's blocks of events between two events, oldest first.
+pub(super) fn blocks_between(snapshot: &Connection, application: ApplicationId, (from, to): (i64, i64)) -> Result<Vec<i64>, Failure> {
+    let mut statement =
+        snapshot.prepare_cached("SELECT block FROM event_blocks WHERE application = ?1 AND block BETWEEN ?2 AND ?3 ORDER BY block")?;
+    let blocks = statement.query_map([application.0, from.div_euclid(BLOCK), to.div_euclid(BLOCK)], |row| row.get(0))?;
+    Ok(blocks.collect::<Result<_, _>>()?)
 }
 
 /// The keys of the first and the last event that may have been recorded between two instants.
@@ -117,9 +169,12 @@ fn slice(
     limit: usize,
 ) -> Result<Vec<DeliveryRecord>, Failure> {
     let filter = &page.filter;
+    // The number stands in the text, since an index of some rows is taken only by what names them.
+    let (index, narrowed) =
+        if filter.state == Some(DeliveryState::Dead) { ("INDEXED BY deliveries_dead", "AND d.state = 2") } else { ("", "") };
     let mut statement = snapshot.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM deliveries d JOIN events e ON e.key = d.key / 16
-         WHERE d.key >= ?1 AND d.key < ?2 AND {WANTED} ORDER BY d.key DESC LIMIT ?10"
+        "SELECT {COLUMNS} FROM deliveries d {index} CROSS JOIN events e ON e.key = d.key / 16
+         WHERE d.key >= ?1 AND d.key < ?2 {narrowed} AND {WANTED} ORDER BY d.key DESC LIMIT ?10"
     ))?;
     let mut rows = statement.query(params![
         from,
@@ -200,21 +255,4 @@ fn state(number: i64) -> Option<DeliveryState> {
     [DeliveryState::Pending, DeliveryState::Delivered, DeliveryState::Dead, DeliveryState::Dropped]
         .into_iter()
         .find(|state| *state as i64 == number)
-}
-
-/// What waits, per endpoint.
-pub(super) fn backlogs(snapshot: &Connection) -> Result<Vec<Backlog>, Failure> {
-    let mut statement = snapshot.prepare_cached(
-        "SELECT endpoint, sum(lane = 0), sum(lane = 1), min(iif(lane = 1, next_at, NULL))
-         FROM deliveries INDEXED BY deliveries_waiting WHERE lane IS NOT NULL GROUP BY endpoint",
-    )?;
-    let rows = statement.query_map([], |row| {
-        Ok(Backlog {
-            endpoint: EndpointId(row.get(0)?),
-            first: row.get::<_, i64>(1)?.unsigned_abs(),
-            retries: row.get::<_, i64>(2)?.unsigned_abs(),
-            next_retry_at: row.get::<_, Option<i64>>(3)?.map(UnixMs),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -7,7 +7,9 @@
 mod claims;
 mod finish;
 mod list;
+mod overflow;
 mod replay;
+mod waiting;
 
 use turnpike_domain::ids::{ApplicationId, OrganizationId};
 use turnpike_domain::time::UnixMs;
@@ -18,15 +20,38 @@ use super::SqliteStore;
 use super::events::event_key;
 use super::writer::Job;
 use crate::Answer;
-use crate::deliveries::{Backlog, Deliveries, DeliveryFilter, DeliveryKey, DeliveryRecord, Due, Finished, Lane};
+use crate::deliveries::{
+    Backlog, BacklogBounds, Deliveries, DeliveryFilter, DeliveryKey, DeliveryPage, DeliveryRecord, Due, Finished, GivenUp, Lane, NextDue,
+    Overflow, Stalled,
+};
 use crate::endpoints::EndpointId;
 
 /// Slots of a delivery's key ([`crate::endpoints::ENDPOINTS_MAX`]).
 const SLOTS: i64 = 16;
 
 impl Deliveries for SqliteStore {
-    fn backlogs(&self) -> Answer<'_, Vec<Backlog>> {
-        Box::pin(self.read(list::backlogs))
+    fn backlogs(&self, organization: Option<OrganizationId>) -> Answer<'_, Vec<Backlog>> {
+        Box::pin(self.read(move |snapshot| waiting::backlogs(snapshot, organization)))
+    }
+
+    fn next_due(&self) -> Answer<'_, Vec<NextDue>> {
+        Box::pin(self.read(waiting::next_due))
+    }
+
+    fn next_retry(&self, endpoint: EndpointId, after: UnixMs) -> Answer<'_, Option<UnixMs>> {
+        Box::pin(self.read(move |snapshot| waiting::next_retry(snapshot, endpoint, after)))
+    }
+
+    fn stalled(&self, endpoint: EndpointId, since: UnixMs) -> Answer<'_, Vec<Stalled>> {
+        Box::pin(self.read(move |snapshot| waiting::stalled(snapshot, endpoint, since)))
+    }
+
+    fn trim_backlog(&self, organization: OrganizationId, bounds: BacklogBounds, at: UnixMs) -> Answer<'_, GivenUp> {
+        Box::pin(self.trim(organization, bounds, at))
+    }
+
+    fn overflows(&self, organization: Option<OrganizationId>) -> Answer<'_, Vec<Overflow>> {
+        Box::pin(self.read(move |snapshot| overflow::list(snapshot, organization)))
     }
 
     fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
@@ -55,7 +80,7 @@ impl Deliveries for SqliteStore {
         filter: DeliveryFilter,
         before: Option<DeliveryKey>,
         limit: u32,
-    ) -> Answer<'_, Vec<DeliveryRecord>> {
+    ) -> Answer<'_, DeliveryPage> {
         Box::pin(self.list_deliveries(list::Page { organization, application, filter }, before, limit))
     }
 

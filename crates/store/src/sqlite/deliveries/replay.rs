@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::SLOTS;
 use super::claims::Bodies;
-use super::list::{Page, events_between};
+use super::list::{Page, blocks_between, events_between};
 use crate::StoreError;
 use crate::deliveries::{DeliveryState, Lane};
 use crate::endpoints::{Endpoint, EndpointId};
 use crate::events::EventKey;
 use crate::sqlite::SqliteStore;
 use crate::sqlite::endpoints;
-use crate::sqlite::events::event_id;
+use crate::sqlite::events::{BLOCK, event_id};
 use crate::sqlite::failure::{Failure, corrupt};
 
 /// Events looked at, or deliveries given up, per commit: sends wait meanwhile.
@@ -52,12 +52,17 @@ impl SqliteStore {
     /// Makes a range pending again, oldest first.
     pub(super) async fn replay_a_range(&self, page: Page, now: UnixMs) -> Result<u64, StoreError> {
         let Some(endpoint) = page.filter.endpoint else { return Ok(0) };
-        let (mut from, last) = self.read(move |snapshot| events_between(snapshot, page.filter.from, page.filter.until)).await?;
+        let (first, last) = self.read(move |snapshot| events_between(snapshot, page.filter.from, page.filter.until)).await?;
+        let blocks = self.read(move |snapshot| blocks_between(snapshot, page.application, (first, last))).await?;
         let mut replayed = 0;
-        while from <= last {
-            let to = last.min(from.saturating_add(ROWS_PER_COMMIT - 1));
-            replayed += self.control(move |connection| slice(connection, &page, endpoint, (from, to), now)).await?;
-            from = to + 1;
+        for block in blocks {
+            let mut from = first.max(block * BLOCK);
+            let last = last.min(block * BLOCK + BLOCK - 1);
+            while from <= last {
+                let to = last.min(from.saturating_add(ROWS_PER_COMMIT - 1));
+                replayed += self.control(move |connection| slice(connection, &page, endpoint, (from, to), now)).await?;
+                from = to + 1;
+            }
         }
         Ok(replayed)
     }
