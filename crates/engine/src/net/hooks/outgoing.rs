@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_piece_and_a_value_that_would_end_its_line_is_left_out() {
-        let url = EndpointUrl::parse("https://hooks.example.com/in?a=b c", &UrlRules::default()).expect("a URL");
+        let url = EndpointUrl::parse("https://hooks.example.com/in?a=b%20c", &UrlRules::default()).expect("a URL");
         let mut outgoing = Outgoing::to(&url).begun_anew(2);
         outgoing.header("x-good", b"yes");
         outgoing.header("x-bad", b"no\r\nx-worse: yes");
