@@ -17,6 +17,7 @@ use turnpike_engine::Engine;
 use turnpike_engine::intake::{NotSigned, TakenIn};
 
 use crate::error::{ErrorContext, render};
+use crate::messaging::headers::is_json;
 use crate::server::{Body, BodyPace, Incoming, Response, read_body};
 
 /// Where Meta posts.
@@ -64,8 +65,10 @@ impl MetaWebhook {
     }
 
     async fn take_in(&self, mut request: Incoming, context: ErrorContext) -> Result<Response, Refusal> {
-        // No Content-Type is asked for: the signature says who speaks, and what Meta signed must not be
-        // lost over a header.
+        // Who names no type has not named a wrong one: the signature says who speaks.
+        if request.known.content_type.is_some() && !is_json(request.known.content_type.as_ref()) {
+            return Err(Refusal::NotJson);
+        }
         let mut signatures = request.head.headers.get_all(SIGNATURE).iter();
         // Who has none, or of whose it cannot be told which is meant, makes us read no body.
         match (signatures.next(), signatures.next()) {
