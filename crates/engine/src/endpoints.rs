@@ -178,13 +178,13 @@ fn head(url: &EndpointUrl, headers: &[(String, String)], bearer: Option<&Secret>
             head.header(name.as_str(), value.as_bytes());
         }
     }
-    head.header("content-type", b"application/json");
+    head.header("Content-Type", b"application/json");
     if !has_agent {
-        head.header("user-agent", USER_AGENT.as_bytes());
+        head.header("User-Agent", USER_AGENT.as_bytes());
     }
     if let Some(bearer) = bearer {
         let value = HeaderValue::try_from(format!("Bearer {}", bearer.expose())).map_err(|_| "its bearer is no header".to_owned())?;
-        head.header("authorization", value.as_bytes());
+        head.header("Authorization", value.as_bytes());
     }
     Ok(head)
 }

@@ -51,13 +51,13 @@ impl Engine {
         let way = endpoint.way.as_ref().map_err(|problem| format!("the endpoint cannot be posted to: {problem}"))?;
         let at = self.clock.now();
         let mut request = signed(way, event, at, body);
-        request.header("x-gateway-event", kind.as_str().as_bytes());
-        request.header("x-gateway-application", endpoint.app_id.as_bytes());
+        request.header("X-Gateway-Event", kind.as_str().as_bytes());
+        request.header("X-Gateway-Application", endpoint.app_id.as_bytes());
         if mode == Mode::Sandbox {
-            request.header("x-gateway-mode", mode.as_str().as_bytes());
+            request.header("X-Gateway-Mode", mode.as_str().as_bytes());
         }
         if let (EventKind::MessageStatus | EventKind::Read, Some(message)) = (kind, message) {
-            request.header("x-message-id", message.to_string().as_bytes());
+            request.header("X-Message-Id", message.to_string().as_bytes());
         }
         let request = request.with_body(body);
         let begun = Instant::now();
@@ -120,7 +120,7 @@ fn signed(way: &Way, event: Uuid, at: UnixMs, body: &[u8]) -> Outgoing {
     };
     request.header("webhook-signature", signature.as_bytes());
     // Receivers made for Meta know one signature, so theirs stays the old one until the rotation ends.
-    request.header("x-hub-signature-256", old.unwrap_or(&way.secret).hub_signature(body).as_bytes());
+    request.header("X-Hub-Signature-256", old.unwrap_or(&way.secret).hub_signature(body).as_bytes());
     request
 }
 

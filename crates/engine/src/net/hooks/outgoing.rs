@@ -20,7 +20,7 @@ impl Outgoing {
         // then goes to the root, where the receiver's answer shows it.
         let target = if target.bytes().all(|byte| byte.is_ascii_graphic()) { target } else { "/" };
         let mut text = Vec::with_capacity(ROOM_BYTES);
-        for part in ["POST ", target, " HTTP/1.1\r\nhost: ", url.authority(), "\r\n"] {
+        for part in ["POST ", target, " HTTP/1.1\r\nHost: ", url.authority(), "\r\n"] {
             text.extend_from_slice(part.as_bytes());
         }
         Outgoing(text)
@@ -47,7 +47,7 @@ impl Outgoing {
     /// Ends the head and adds the body: nothing comes behind it.
     #[must_use]
     pub fn with_body(mut self, body: &[u8]) -> Outgoing {
-        self.header("content-length", itoa::Buffer::new().format(body.len()).as_bytes());
+        self.header("Content-Length", itoa::Buffer::new().format(body.len()).as_bytes());
         self.0.extend_from_slice(b"\r\n");
         self.0.extend_from_slice(body);
         self
@@ -81,7 +81,7 @@ mod tests {
         outgoing.header("x-bad", b"no\r\nx-worse: yes");
         assert_eq!(
             String::from_utf8_lossy(outgoing.with_body(b"{}").as_bytes()),
-            "POST /in?a=b%20c HTTP/1.1\r\nhost: hooks.example.com\r\nx-good: yes\r\ncontent-length: 2\r\n\r\n{}"
+            "POST /in?a=b%20c HTTP/1.1\r\nHost: hooks.example.com\r\nx-good: yes\r\nContent-Length: 2\r\n\r\n{}"
         );
     }
 }
