@@ -4,11 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::{Ask, Client};
-use crate::house::{SEND, post, text};
+use crate::client::{Ask, Client, Target};
+use crate::house::{SEND, connection, key_text, post, text};
 use crate::process::{Process, text_of};
 use crate::receiver::{Received, Receiver};
 
@@ -215,6 +217,47 @@ async fn a_stranger_and_meta_itself_reach_the_demos_application() {
     story.sim(&["event", &text_of(&change)]);
     let told = story.receiver.wait_for("Meta's word", |received| received.kind() == "account").await;
     assert_eq!(told.value()["event"], "ACCOUNT_VIOLATION");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_that_is_received_is_fetched_by_its_id_with_the_customers_key_alone() {
+    let story = Story::begin().await;
+    let picture: Vec<u8> = [&b"\x89PNG\r\n\x1a\n"[..], &(0..200_000u32).map(|n| n.to_le_bytes()[1]).collect::<Vec<u8>>()].concat();
+    let body = json!({"image": {"caption": "Broken on arrival", "mime_type": "image/png", "data": STANDARD.encode(&picture)}});
+    std::fs::write(story.folder.path().join("picture.json"), body.to_string()).expect("there is room");
+    story.sim(&["reply", "--from", USER, "--body", "picture.json"]);
+    let told = story.receiver.wait_for("the picture", |received| received.kind() == "messages").await;
+    let image = told.value()["messages"][0]["image"].clone();
+    assert_eq!((&image["caption"], &image["mime_type"]), (&json!("Broken on arrival"), &json!("image/png")), "{}", told.body);
+    let id = image["id"].as_str().expect("a media id");
+    let path = format!("/v1/wa/media/{id}");
+    let url = image["url"].as_str().expect("an address");
+    assert!(url.ends_with(&path) && !told.body.contains("lookaside"), "Meta's address never leaves: {url}");
+
+    let got = story.api.call(Ask::get(&path).bearer(&story.live)).await;
+    assert_eq!(got.status, 200, "{}", got.summary());
+    assert!(got.body == picture, "every byte: {} of {}", got.body.len(), picture.len());
+    let name = format!("attachment; filename=\"{id}.png\"");
+    assert_eq!((got.header("content-type"), got.header("content-disposition")), (Some("image/png"), Some(name.as_str())));
+    assert_eq!(got.header("x-content-type-options"), Some("nosniff"), "what it is, Meta said; nobody guesses");
+
+    // Another tenant's key, and the sandbox's, find what an unknown id finds.
+    let operator = Client::new(Target::Unix(story.folder.path().join("demo").join("control.sock")));
+    let order = async |path: &str, body: Value| {
+        let answer = operator.call(Ask::post(&format!("/api/v1/operator{path}")).json(&body)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.summary());
+        answer.json()["data"].clone()
+    };
+    order("/organizations", json!({"name": "Rival"})).await;
+    let mut connect = connection("100000000000077", "200000000000077");
+    connect["accessToken"] = json!("EAADEMO0000000000000000000000000"); // the one that the demo's WhatsApp takes
+    order("/applications", json!({"org": "Rival", "displayName": "Rival", "appId": "rival", "connect": connect})).await;
+    let rival = key_text(&order("/applications/rival/api-keys", json!({})).await);
+    for key in [&rival, &story.sandbox] {
+        let (theirs, unknown) =
+            (story.api.call(Ask::get(&path).bearer(key)).await, story.api.call(Ask::get("/v1/wa/media/999999999999").bearer(key)).await);
+        assert_eq!((theirs.status, theirs.json()), (404, unknown.json()));
+    }
 }
 
 fn offer_of_buttons() -> Value {

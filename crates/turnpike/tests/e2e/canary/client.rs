@@ -7,16 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::HeaderMap;
 use tokio::net::TcpStream;
 use turnpike_domain::webhook::address::{AllowedNetworks, forbidden as why_forbidden};
 use turnpike_domain::webhook::{EndpointUrl, PlainHttp, UrlRules};
 use turnpike_engine::delivery::DeliverySettings;
 use turnpike_engine::net::guard::Guard;
-use turnpike_engine::net::hooks::{Answered, HookClient, PostFault};
+use turnpike_engine::net::hooks::{Answered, HookClient, Outgoing, PostFault};
 use turnpike_store::endpoints::EndpointId;
 
 use super::addresses::{forbidden, public, spellings};
@@ -70,7 +68,8 @@ impl Clients {
     /// Posts over a connection of its own.
     async fn post(&self, client: &HookClient, url: EndpointUrl) -> Result<Answered, PostFault> {
         let endpoint = EndpointId(self.posts.fetch_add(1, Ordering::SeqCst).into());
-        client.post(endpoint, &Arc::new(url), HeaderMap::new(), Bytes::from_static(b"{}")).await
+        let request = Outgoing::to(&url).with_body(b"{}");
+        client.post(endpoint, &Arc::new(url), &request).await
     }
 }
 
