@@ -21,6 +21,7 @@ use turnpike_engine::transport::{GraphRequest, GraphResponse, Transport, Transpo
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
 use turnpike_store::events::{NewEvent, Recorded};
+use turnpike_store::faults::FaultyStore;
 use turnpike_store::sqlite::{Options, SqliteStore, Tuning};
 
 /// Meta, whom nobody reaches: these tests send no messages.
@@ -34,6 +35,8 @@ impl Transport for Nobody {
 
 pub(crate) struct House {
     pub(crate) engine: Arc<Engine>,
+    /// The store below, which fails where a test says so.
+    pub(crate) faults: Arc<FaultyStore>,
     folder: TempDir,
     settings: Settings,
     events: AtomicU64,
@@ -63,21 +66,21 @@ impl House {
     pub(crate) async fn new(delivery: DeliverySettings) -> House {
         let folder = tempfile::tempdir().expect("a folder");
         let settings = Settings { delivery, ..Settings::default() };
-        let engine = begin(&folder, &settings).await;
+        let (engine, faults) = begin(&folder, &settings).await;
         engine.run();
-        let house = House { engine, folder, settings, events: AtomicU64::new(0) };
+        let house = House { engine, faults, folder, settings, events: AtomicU64::new(0) };
         house.tenant("acme").await;
         house
     }
 
     /// Stops, whatever is under way, and starts again on the same folder.
     pub(crate) async fn again(self) -> House {
-        let House { engine, folder, settings, events } = self;
+        let House { engine, faults, folder, settings, events } = self;
         engine.stop(Duration::from_secs(5)).await;
-        drop(engine);
-        let engine = begin(&folder, &settings).await;
+        drop((engine, faults));
+        let (engine, faults) = begin(&folder, &settings).await;
         engine.run();
-        House { engine, folder, settings, events }
+        House { engine, faults, folder, settings, events }
     }
 
     pub(crate) async fn tenant(&self, name: &str) -> Arc<App> {
@@ -190,7 +193,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-async fn begin(folder: &TempDir, settings: &Settings) -> Arc<Engine> {
+async fn begin(folder: &TempDir, settings: &Settings) -> (Arc<Engine>, Arc<FaultyStore>) {
     let vault = Vault::new(&MasterKey::from_bytes([5; 32]));
     let clock = Arc::new(SystemClock::new());
     let options = Options {
@@ -201,13 +204,14 @@ async fn begin(folder: &TempDir, settings: &Settings) -> Arc<Engine> {
         tuning: Tuning::default(),
     };
     let (store, _recovery) = SqliteStore::open(options).expect("the store opens");
+    let faults = FaultyStore::new(Arc::new(store));
     let parts = Parts {
         settings: settings.clone(),
         clock,
         entropy: Arc::new(SystemEntropy),
-        store: Arc::new(store),
+        store: Arc::clone(&faults) as Arc<dyn turnpike_store::Store>,
         vault,
         transport: Arc::new(Nobody),
     };
-    Engine::start(parts).await.expect("the engine starts")
+    (Engine::start(parts).await.expect("the engine starts"), faults)
 }

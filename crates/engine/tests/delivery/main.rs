@@ -9,6 +9,8 @@ mod encrypted;
 mod failing;
 mod guarding;
 mod house;
+mod keeping;
 mod ordering;
 mod receiver;
 mod signing;
+mod store_trouble;

@@ -1,0 +1,115 @@
+//! A store that fails, before or after its commit, at every call that a delivery makes of it.
+
+use std::time::Duration;
+
+use turnpike_engine::control::endpoints::DEFAULT_ENDPOINT;
+use turnpike_store::deliveries::DeliveryState;
+use turnpike_store::faults::{Fault, Method};
+
+use crate::house::{House, eventually, quick};
+use crate::receiver::{Behaviour, Receiver};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_or_a_look_that_fails_only_delays() {
+    for method in [Method::Claim, Method::NextDue, Method::NextRetry] {
+        for fault in [Fault::Unavailable, Fault::Corrupt, Fault::UnavailableAfterCommit] {
+            let house = House::new(quick()).await;
+            let receiver = Receiver::start(Behaviour::First(1, 500)).await;
+            house.endpoint(receiver.url(), |_| ()).await;
+            house.faults.fail_next(method, fault);
+            house.faults.fail_next(method, fault);
+            let id = house.event(&house.app("acme"), 1, "hello").await;
+            // What a lost answer held stays held for as long as its lease; another event goes on.
+            if fault == Fault::UnavailableAfterCommit && method == Method::Claim {
+                let next = house.event(&house.app("acme"), 2, "next").await;
+                eventually("the store is asked again", Duration::from_secs(10), || house.faults.calls(Method::Claim) > 3).await;
+                let house = house.again().await;
+                for id in [&id, &next] {
+                    house.until(id, DeliveryState::Delivered).await;
+                }
+                continue;
+            }
+            house.until(&id, DeliveryState::Delivered).await;
+            assert_eq!(receiver.count(), 2, "{method:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_cannot_be_recorded_is_recorded_later_and_not_made_again() {
+    for fault in [Fault::Unavailable, Fault::UnavailableAfterCommit] {
+        let house = House::new(quick()).await;
+        let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
+        house.endpoint(receiver.url(), |_| ()).await;
+        house.faults.fail_next(Method::Finish, fault);
+        house.faults.fail_next(Method::Finish, fault);
+        let id = house.event(&house.app("acme"), 1, "hello").await;
+        eventually("it is recorded at the third try", Duration::from_secs(10), || house.faults.calls(Method::Finish) >= 3).await;
+        house.until(&id, DeliveryState::Delivered).await;
+        assert_eq!(receiver.count(), 1, "{fault:?}: it had arrived");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_was_never_recorded_is_made_again_after_the_next_start_under_the_same_id() {
+    let mut house = House::new(quick()).await;
+    let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
+    house.endpoint(receiver.url(), |_| ()).await;
+    house.faults.fail_always(Method::Finish, Fault::Unavailable);
+    let id = house.event(&house.app("acme"), 1, "hello").await;
+    eventually("it came", Duration::from_secs(10), || receiver.count() == 1).await;
+    house = house.again().await;
+    house.until(&id, DeliveryState::Delivered).await;
+    let posts = receiver.posts();
+    assert_eq!(posts.len(), 2);
+    assert!(posts.iter().all(|post| post.id() == id && post.body == posts[0].body));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ordered_endpoint_waits_until_the_store_tells_which_lines_it_holds() {
+    let house = House::new(quick()).await;
+    let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
+    house.faults.fail_next(Method::Stalled, Fault::Unavailable);
+    house.faults.fail_next(Method::Stalled, Fault::Corrupt);
+    house.endpoint(receiver.url(), |order| order.ordered = Some(true)).await;
+    let id = house.event(&house.app("acme"), 1, "hello").await;
+    house.until(&id, DeliveryState::Delivered).await;
+    assert!(house.faults.calls(Method::Stalled) >= 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_that_cannot_be_measured_or_trimmed_is_looked_at_again() {
+    let mut settings = quick();
+    settings.backlog_max = 1;
+    settings.backlog_looked_at_every = Duration::from_millis(50);
+    let house = House::new(settings).await;
+    let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
+    house.endpoint(receiver.url(), |_| ()).await;
+    let app = house.app("acme");
+    house.engine.disable_endpoint(&app, DEFAULT_ENDPOINT).await.expect("off");
+    house.faults.fail_next(Method::TrimBacklog, Fault::Unavailable);
+    house.faults.fail_next(Method::TrimBacklog, Fault::UnavailableAfterCommit);
+    let ids = house.events(&app, &[(1, "a".to_owned()), (1, "b".to_owned()), (1, "c".to_owned())]).await;
+    for id in &ids[..2] {
+        house.until(id, DeliveryState::Dead).await;
+    }
+    house.told(&app, "backlog_overflow").await;
+    assert_eq!(house.delivery(&ids[2]).await.state, DeliveryState::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_whose_end_cannot_be_written_is_not_posted_to_meanwhile() {
+    let house = House::new(quick()).await;
+    let receiver = Receiver::start(Behaviour::Answer(410, "")).await;
+    house.endpoint(receiver.url(), |_| ()).await;
+    let app = house.app("acme");
+    house.faults.fail_next(Method::UpdateEndpoint, Fault::Unavailable);
+    let first = house.event(&app, 1, "first").await;
+    eventually("it is told to go", Duration::from_secs(10), || house.faults.calls(Method::UpdateEndpoint) >= 1).await;
+    let second = house.event(&app, 2, "second").await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(receiver.count(), 1, "it asked to be left alone");
+    for id in [&first, &second] {
+        assert_eq!(house.delivery(id).await.state, DeliveryState::Pending, "and its events are kept");
+    }
+}
