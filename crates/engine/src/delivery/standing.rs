@@ -59,3 +59,93 @@ impl Standing {
 fn after(since: UnixMs, wait: Duration) -> UnixMs {
     since.plus_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use turnpike_domain::ids::{ApplicationId, OrganizationId};
+    use turnpike_domain::webhook::EventSet;
+    use turnpike_store::endpoints::EndpointId;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600_000;
+    const DAY: i64 = 24 * HOUR;
+
+    fn row() -> Endpoint {
+        Endpoint {
+            key: EndpointId(1),
+            organization: OrganizationId(1),
+            application: ApplicationId(1),
+            slot: 0,
+            id: uuid::Uuid::nil(),
+            name: "default".to_owned(),
+            url: String::new(),
+            headers_sealed: None,
+            events: EventSet::default(),
+            sandbox: false,
+            ordered: false,
+            send_bearer: true,
+            secret_sealed: Vec::new(),
+            old_secret_sealed: None,
+            bearer_sealed: Vec::new(),
+            is_active: true,
+            disabled_reason: None,
+            failing_since: None,
+            failures: 0,
+            created_at: UnixMs(0),
+            updated_at: UnixMs(0),
+        }
+    }
+
+    /// Fails every `every_ms`; returns when the owner was told, and when the endpoint was disabled.
+    fn fail_every(every_ms: i64, standing: &mut Standing) -> (Vec<i64>, i64) {
+        let settings = DeliverySettings::default();
+        let mut told = Vec::new();
+        for at in (0..).map(|number| number * every_ms) {
+            let Some(change) = standing.failed(UnixMs(at), &settings) else { continue };
+            if change.failing_notice {
+                told.push(at);
+            }
+            if change.disabled.is_some() {
+                return (told, at);
+            }
+        }
+        unreachable!("it fails for ever");
+    }
+
+    #[test]
+    fn after_a_day_of_failures_the_owner_is_told_once_and_after_five_the_endpoint_is_disabled() {
+        let mut standing = Standing::of(&row(), &DeliverySettings::default());
+        assert_eq!(fail_every(HOUR, &mut standing), (vec![DAY], 5 * DAY));
+    }
+
+    #[test]
+    fn five_days_alone_disable_nothing_before_twenty_attempts() {
+        let mut standing = Standing::of(&row(), &DeliverySettings::default());
+        assert_eq!(fail_every(12 * HOUR, &mut standing), (vec![DAY], 19 * 12 * HOUR), "its twentieth attempt");
+    }
+
+    #[test]
+    fn a_success_begins_the_days_anew() {
+        let settings = DeliverySettings::default();
+        let mut standing = Standing::of(&row(), &settings);
+        for at in 0..119 {
+            assert!(standing.failed(UnixMs(at * HOUR), &settings).is_none_or(|change| change.disabled.is_none()));
+        }
+        let change = standing.succeeded().expect("what was written is taken back");
+        assert_eq!(change.failing, Some(None));
+        let again = standing.failed(UnixMs(120 * HOUR), &settings);
+        assert!(again.is_none(), "one failure is not worth a write: {again:?}");
+    }
+
+    #[test]
+    fn a_restart_goes_on_counting_and_tells_nobody_twice() {
+        let settings = DeliverySettings::default();
+        let mut stored = row();
+        (stored.failing_since, stored.failures, stored.updated_at) = (Some(UnixMs(0)), 30, UnixMs(2 * DAY));
+        let mut standing = Standing::of(&stored, &settings);
+        let change = standing.failed(UnixMs(5 * DAY - 1), &settings).expect("it is time to write it down");
+        assert!(!change.failing_notice && change.disabled.is_none(), "{change:?}");
+        assert!(standing.failed(UnixMs(5 * DAY), &settings).expect("written").disabled.is_some());
+    }
+}

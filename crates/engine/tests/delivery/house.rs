@@ -108,6 +108,11 @@ impl House {
 
     /// Records events in one commit; returns their `webhook-id`s.
     pub(crate) async fn events(&self, app: &App, events: &[(u8, String)]) -> Vec<String> {
+        self.events_of(app, Mode::Live, EventKind::Messages, events).await
+    }
+
+    /// Records events of a mode and kind in one commit; returns their `webhook-id`s.
+    pub(crate) async fn events_of(&self, app: &App, mode: Mode, kind: EventKind, events: &[(u8, String)]) -> Vec<String> {
         let (organization, application) = (app.row.organization, app.row.key);
         let at = self.engine.clock().now();
         let made = events
@@ -115,8 +120,8 @@ impl House {
             .map(|(user, text)| NewEvent {
                 organization,
                 application,
-                mode: Mode::Live,
-                kind: EventKind::Messages,
+                mode,
+                kind,
                 identity: u128::from(self.events.fetch_add(1, Ordering::SeqCst))
                     .wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835)
                     .to_le_bytes(),
@@ -126,7 +131,7 @@ impl House {
                 note: None,
                 status: None,
                 body: self.engine.seal_event_body(organization, application, format!("{{\"text\":\"{text}\"}}").as_bytes()),
-                endpoints: self.engine.endpoints.wanting(application, Mode::Live, EventKind::Messages),
+                endpoints: self.engine.endpoints.wanting(application, mode, kind),
                 notice: None,
             })
             .collect();

@@ -11,6 +11,7 @@ mod guarding;
 mod house;
 mod keeping;
 mod ordering;
+mod promises;
 mod receiver;
 mod signing;
 mod store_trouble;
