@@ -42,7 +42,7 @@ impl Filter {
         let words: Vec<AtomicU64> =
             bytes.chunks_exact(8).map(|word| AtomicU64::new(u64::from_le_bytes(word.try_into().unwrap_or_default()))).collect();
         let lines = (words.len() / LINE_WORDS) as u64;
-        (lines > 0 && bytes.len() == words.len() * 8 && words.len() % LINE_WORDS == 0).then_some(Filter { words, lines })
+        (lines > 0 && bytes.len() == words.len() * 8 && words.len().is_multiple_of(LINE_WORDS)).then_some(Filter { words, lines })
     }
 
     /// Its bits, for the disk.
