@@ -32,7 +32,7 @@
 //! # A host that has gone without a word
 //!
 //! No conclusion is drawn about a request that hears nothing; but the next ones do not follow it
-//! onto its connection ([`patience`]). So a peer that dies in silence makes unknown what was under
+//! onto its connection (`patience`). So a peer that dies in silence makes unknown what was under
 //! way within the first seconds, and not what comes after.
 //!
 //! Redirects are not followed, proxies of the environment are not asked, 1xx answers are passed

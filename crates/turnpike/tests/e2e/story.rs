@@ -152,7 +152,6 @@ async fn a_message_is_followed_from_the_send_to_the_tap() {
     assert_eq!((&tried["ok"], tried["eventId"].as_str()), (&json!(true), Some(test.id())));
     let shown = turnpike(story.folder.path(), &["webhook", "show"]);
     assert_eq!(test.value(), json!({"endpoint_id": shown["id"], "name": "default"}), "as other events of the gateway's name it");
-
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
