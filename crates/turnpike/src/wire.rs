@@ -97,27 +97,27 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
     if config.sandbox {
         settings.sandbox = simulator_url.clone().map(|url| SandboxUpstream { url, secret });
     }
-    let server = Server::bind(ServerConfig {
-        tls: config.tls.as_ref().map(crate::config::tls::server_config).transpose()?,
-        limits: config.server.clone(),
-        trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
-        ..ServerConfig::new(config.listen, Arc::clone(&request_ids))
-    })
-    .await?;
-    let address = server.address().context("a TCP listener has an address")?;
-    // Where the system chose the port, nobody knew the address before.
-    if config.listen.port() == 0 {
-        settings.public_url = at_port(&settings.public_url, config.listen, address);
-        settings.delivery.own_addresses.push(address);
+    // Where the system chooses the port, nobody knows it yet, and the engine must. A port that people
+    // wait for listens last: who gets through then finds everything, the commands' socket too.
+    let early = match config.listen.port() {
+        0 => Some(front_door(config, &request_ids).await?),
+        _ => None,
+    };
+    if let Some((_, address)) = &early {
+        settings.public_url = at_port(&settings.public_url, config.listen, *address);
+        settings.delivery.own_addresses.push(*address);
     }
     let engine = engine(settings.clone(), base).await?;
     engine.run();
 
     let inner = inner_door(config, simulator.is_some(), &request_ids).await?;
-    let callback = callback(inner.as_ref().and_then(Server::address).unwrap_or(address));
-
     let socket = config.data.join(CONTROL_SOCKET);
-    let control = Server::bind_unix(&socket, config.server.clone(), request_ids).await?;
+    let control = Server::bind_unix(&socket, config.server.clone(), Arc::clone(&request_ids)).await?;
+    let (server, address) = match early {
+        Some(bound) => bound,
+        None => front_door(config, &request_ids).await?,
+    };
+    let callback = callback(inner.as_ref().and_then(Server::address).unwrap_or(address));
 
     let gate = Gate::new(config.sends_in_flight);
     let service = Arc::new(router(config, &engine, &gate));
@@ -131,6 +131,19 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
         leave_address(&config.data, &simulator.base_url())?;
     }
     Ok(Running { engine, address, simulator_url, simulator, gate, servers, shutdown, socket })
+}
+
+/// Where everybody comes in, bound and not yet served.
+async fn front_door(config: &Config, request_ids: &Arc<RequestIds>) -> anyhow::Result<(Server, SocketAddr)> {
+    let server = Server::bind(ServerConfig {
+        tls: config.tls.as_ref().map(crate::config::tls::server_config).transpose()?,
+        limits: config.server.clone(),
+        trusted_proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+        ..ServerConfig::new(config.listen, Arc::clone(request_ids))
+    })
+    .await?;
+    let address = server.address().context("a TCP listener has an address")?;
+    Ok((server, address))
 }
 
 /// The built-in simulator's webhooks come over plain HTTP; where the gateway speaks TLS they have a
