@@ -1,9 +1,33 @@
 //! Where jobs wait for the writer: bounded, taken by the handful.
+//!
+//! Most jobs have somebody who waits for their commit and are taken at once. Some are patient
+//! ([`Job::is_patient`]): alone, they wait a fraction of a millisecond for more of their kind, so that
+//! they share a commit; the first that is in a hurry takes them along.
+
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::writer::Job;
 use crate::StoreError;
+
+/// How long patient jobs wait for company.
+const PATIENCE: Duration = Duration::from_micros(500);
+
+/// So much of them is company enough: past it a commit hardly gets cheaper by the message.
+const COMPANY: usize = 128;
+
+/// What the writer does meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Doing {
+    /// It works, and looks here before it sleeps: nobody needs to wake it.
+    #[default]
+    Works,
+    /// It sleeps until there is anything.
+    Sleeps,
+    /// It lets patient jobs wait for company.
+    Waits,
+}
 
 /// What waits, and whether anybody still comes for it.
 #[derive(Default)]
@@ -11,8 +35,9 @@ struct Line {
     jobs: Vec<Job>,
     /// Messages and commands in `jobs`: a job is a batch.
     weight: usize,
-    /// The writer sleeps. False while it is at work, so that nobody wakes it for nothing.
-    asleep: bool,
+    /// Some of them are in a hurry, or enough are not.
+    is_due: bool,
+    writer: Doing,
     /// Set once, when the writer has died or was closed.
     ended: Option<String>,
 }
@@ -43,8 +68,10 @@ impl Queue {
             return Err(StoreError::unavailable("too many writes wait for the disk"));
         }
         line.weight += job.weight();
+        line.is_due |= !job.is_patient() || line.weight >= COMPANY;
         line.jobs.push(job);
-        if std::mem::take(&mut line.asleep) {
+        if line.writer == Doing::Sleeps || line.writer == Doing::Waits && line.is_due {
+            line.writer = Doing::Works;
             drop(line);
             self.changed.notify_one();
         }
@@ -55,10 +82,15 @@ impl Queue {
     pub(super) fn take(&self, into: &mut Vec<Job>) {
         let mut line = self.line.lock();
         while line.jobs.is_empty() && line.ended.is_none() {
-            line.asleep = true;
+            line.writer = Doing::Sleeps;
             self.changed.wait(&mut line);
         }
-        line.asleep = false;
+        if !line.is_due && line.ended.is_none() {
+            line.writer = Doing::Waits;
+            let _timed_out = self.changed.wait_for(&mut line, PATIENCE);
+        }
+        line.writer = Doing::Works;
+        line.is_due = false;
         line.weight = 0;
         into.append(&mut line.jobs);
     }

@@ -1,10 +1,11 @@
 //! The one writer: a thread that brings what waits to the disk, a commit for many.
 //!
 //! SQLite has one writer at a time, so we bring the work to it: callers leave jobs in the queue,
-//! the thread drains them into one `BEGIN IMMEDIATE … COMMIT` and answers after the commit. It never
-//! waits for more to come: what comes in while one commit is synced is the next one, so commits grow
-//! with the load by themselves. (Waiting half a millisecond for more was tried: it saves no CPU that
-//! can be measured, and doubles the slowest hundredth at a thousand messages a second.)
+//! the thread drains them into one `BEGIN IMMEDIATE … COMMIT` and answers after the commit. For
+//! sends it never waits for more to come: what comes in while one commit is synced is the next one,
+//! so commits grow with the load by themselves. (Waiting half a millisecond for more was tried: it
+//! saves no CPU that can be measured, and doubles the slowest hundredth at a thousand messages a
+//! second.)
 //!
 //! An error of disk or file ends the store: the failed batch is never tried again, everyone who
 //! waits hears `Unavailable`, and the `fatal` hook ends the program. The next start knows what was
@@ -74,6 +75,12 @@ impl Job {
             Job::Finish(batch, _) => batch.len().max(1),
             Job::MoveWallet(..) | Job::Balance(..) | Job::Forget(..) | Job::Control(_) => 1,
         }
+    }
+
+    /// Whether its commit may come a little later: an attempt at a delivery that is over. Nobody's
+    /// answer hangs on it, and there are thousands a second.
+    pub(super) fn is_patient(&self) -> bool {
+        matches!(self, Job::Finish(..))
     }
 
     /// Tells the caller that nothing was done.
