@@ -1,7 +1,7 @@
 //! Where jobs wait for the writer: bounded, taken by the handful.
 //!
 //! Most jobs have somebody who waits for their commit and are taken at once. Some are patient
-//! ([`Job::is_patient`]): alone, they wait a fraction of a millisecond for more of their kind, so that
+//! ([`Job::is_patient`]): alone, they wait a millisecond for more of their kind, so that
 //! they share a commit; the first that is in a hurry takes them along.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::writer::Job;
 use crate::StoreError;
 
 /// How long patient jobs wait for company.
-const PATIENCE: Duration = Duration::from_micros(500);
+const PATIENCE: Duration = Duration::from_millis(1);
 
 /// So much of them is company enough: past it a commit hardly gets cheaper by the message.
 const COMPANY: usize = 128;
