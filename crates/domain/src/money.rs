@@ -121,7 +121,7 @@ impl Currency {
     /// The three letters.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("XXX")
+        std::str::from_utf8(&self.0).expect("three capital letters of ASCII: nothing else makes a currency")
     }
 }
 

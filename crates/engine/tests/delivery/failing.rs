@@ -63,13 +63,7 @@ async fn retry_after_stretches_a_step_to_twice_its_length_at_most() {
     house.endpoint(receiver.url(), |_| ()).await;
     let id = house.event(&house.app("acme"), 1, "hello").await;
     eventually("it came", Duration::from_secs(5), || receiver.count() == 1).await;
-    let mut waiting = house.delivery(&id).await;
-    while waiting.tries == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        waiting = house.delivery(&id).await;
-    }
-    let at = |text: &str| UnixMs::parse(text).expect("an instant").0;
-    let wait = at(&waiting.next_at.expect("it waits")) - at(&waiting.attempts.expect("asked for")[0].at);
+    let wait = house.wait_after_the_first_try(&id).await;
     assert!((20_000..21_000).contains(&wait), "{wait} ms");
 }
 

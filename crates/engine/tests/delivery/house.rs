@@ -10,6 +10,7 @@ use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::rates::Markup;
 use turnpike_domain::refusal::NotSentCause;
 use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::{EventKind, Schedule};
 use turnpike_engine::clock::{Clock as _, SystemClock};
 use turnpike_engine::control::endpoints::{DEFAULT_ENDPOINT, DeliveryQuery, DeliveryView, EndpointOrder, EndpointView};
@@ -147,6 +148,17 @@ impl House {
 
     pub(crate) async fn delivery(&self, event: &str) -> DeliveryView {
         self.engine.delivery_view(&self.app("acme"), event, DEFAULT_ENDPOINT).await.expect("a delivery")
+    }
+
+    /// How many milliseconds lie between an event's first attempt and its next.
+    pub(crate) async fn wait_after_the_first_try(&self, event: &str) -> i64 {
+        let mut waiting = self.delivery(event).await;
+        while waiting.tries == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            waiting = self.delivery(event).await;
+        }
+        let at = |text: &str| UnixMs::parse(text).expect("an instant").0;
+        at(&waiting.next_at.expect("it waits")) - at(&waiting.attempts.expect("asked for")[0].at)
     }
 
     pub(crate) async fn deliveries(&self, app: &App, limit: u32) -> Vec<DeliveryView> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use turnpike_domain::send::Mode;
-use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::{EventKind, EventSet, Schedule};
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::control::endpoints::{DEFAULT_ENDPOINT, EndpointOrder};
@@ -94,13 +93,7 @@ async fn retry_after_never_shortens_a_step() {
     let receiver = Receiver::start(Behaviour::Answer(503, "Retry-After: 1\r\n")).await;
     house.endpoint(receiver.url(), |_| ()).await;
     let id = house.event(&house.app("acme"), 1, "hello").await;
-    let mut waiting = house.delivery(&id).await;
-    while waiting.tries == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        waiting = house.delivery(&id).await;
-    }
-    let at = |text: &str| UnixMs::parse(text).expect("an instant").0;
-    let wait = at(&waiting.next_at.expect("it waits")) - at(&waiting.attempts.expect("asked for")[0].at);
+    let wait = house.wait_after_the_first_try(&id).await;
     assert!(wait >= 600_000, "{wait} ms");
 }
 

@@ -17,7 +17,7 @@ const BATCH: usize = 50;
 const AT_ONCE: usize = 8;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures"]
+#[ignore = "a measurement, not a promise: it depends on the machine"]
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 async fn statuses_and_messages_are_recorded_in_batches_of_fifty() {
     let house = House::new();
