@@ -154,26 +154,33 @@ fn held_leg(hold: Micros, captured: i64, released: i64) -> LegState {
     }
 }
 
+/// Later movements of a message, oldest first. A leg's own stand in the only order in which they can
+/// follow each other, that of their numbers, since the clock may have been set back in between.
 fn movements(connection: &Connection, key: MessageKey) -> Result<Vec<LegMovement>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT leg, movement, amount, reason, at
          FROM leg_movements
          WHERE message = ?1
-         ORDER BY at, movement, leg",
+         ORDER BY movement, leg",
     )?;
     let mut rows = statement.query([key.0])?;
-    let mut movements = Vec::new();
+    let mut movements: Vec<(UnixMs, LegMovement)> = Vec::new();
     while let Some(row) = rows.next()? {
         let (leg, movement): (i64, i64) = (row.get(0)?, row.get(1)?);
-        movements.push(LegMovement {
-            leg: Leg::ALL.into_iter().find(|known| *known as i64 == leg).ok_or_else(|| corrupt("leg_movements", "leg", key))?,
+        let leg = Leg::ALL.into_iter().find(|known| *known as i64 == leg).ok_or_else(|| corrupt("leg_movements", "leg", key))?;
+        let at = UnixMs(row.get(4)?);
+        let before = movements.iter().filter(|(_, moved)| moved.leg == leg).map(|(place, _)| *place).max();
+        let moved = LegMovement {
+            leg,
             movement: movement_of(movement).ok_or_else(|| corrupt("leg_movements", "movement", key))?,
             amount: Micros(row.get(2)?),
             reason: row.get(3)?,
-            at: UnixMs(row.get(4)?),
-        });
+            at,
+        };
+        movements.push((before.map_or(at, |before| before.max(at)), moved));
     }
-    Ok(movements)
+    movements.sort_by_key(|(place, _)| *place);
+    Ok(movements.into_iter().map(|(_, moved)| moved).collect())
 }
 
 /// The statuses of a message, in the order in which they follow each other.
