@@ -132,6 +132,7 @@ impl Operator {
             .route("/doctor", get(system::doctor))
             .route("/backup", post(system::backup))
             .fallback(answer::no_such_route)
+            .layer(axum::middleware::from_fn_with_state(self.clone(), to_the_end))
             .layer(axum::middleware::from_fn_with_state(self.clone(), ask_who))
             .with_state(self);
         Router::new().nest(BASE, routes)
@@ -147,4 +148,21 @@ async fn ask_who(
     let actor = operator.admit(request.extensions().get::<Peer>(), request.headers())?;
     request.extensions_mut().insert(actor);
     Ok(next.run(request).await)
+}
+
+/// Carries what changes something to its end though its caller hangs up. A handler that stopped
+/// between a commit and what sends go by in memory would leave a revoked key in use.
+async fn to_the_end(
+    axum::extract::State(operator): axum::extract::State<Operator>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match operator.engine.tasks().spawn(next.run(request)).await {
+        Ok(response) => response,
+        // Nobody aborts it, so it met a bug, which whoever serves the request reports.
+        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
 }
