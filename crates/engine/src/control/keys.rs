@@ -66,6 +66,7 @@ impl Engine {
         let at = self.clock.now();
         let texts: Vec<ApiKeyText> = (0..new.count).map(|_| self.key_text(new.mode)).collect();
         let rows = texts.iter().map(|text| self.new_row(app, &new, text, at)).collect();
+        let _changing = self.keys.changing().await;
         // A commit whose answer got lost may have made them all the same.
         let rows = self.store.create_keys(rows).await.inspect_err(|_| self.keys.doubt())?;
         for row in &rows {
@@ -88,6 +89,7 @@ impl Engine {
     /// Not found.
     pub async fn revoke_key(&self, organization: &Organization, id: Uuid) -> Result<ApiKeyRow, ControlFault> {
         let now = self.clock.now();
+        let _changing = self.keys.changing().await;
         let row = self.store.end_key(organization.key, id, KeyEnd::Revoked(now)).await?.ok_or(ControlFault::NotFound("API key"))?;
         self.keys.apply(&row, now);
         Ok(row)
@@ -110,6 +112,7 @@ impl Engine {
         let mut made = self.create_keys(app, new).await?;
         let end = now.plus_ms(i64::from(overlap_hours) * 3_600_000);
         let end = if overlap_hours == 0 { KeyEnd::Revoked(now) } else { KeyEnd::Expires(end) };
+        let _changing = self.keys.changing().await;
         if let Some(row) = self.store.end_key(organization.key, id, end).await? {
             self.keys.apply(&row, now);
         }

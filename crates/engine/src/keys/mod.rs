@@ -60,6 +60,8 @@ pub struct KeyTable {
     doubts: AtomicU64,
     /// How many of them a reading of the store has answered since.
     answered: AtomicU64,
+    /// See [`KeyTable::changing`].
+    changes: tokio::sync::Mutex<()>,
 }
 
 impl KeyTable {
@@ -67,7 +69,8 @@ impl KeyTable {
     #[must_use]
     pub fn new() -> KeyTable {
         let shards = (0..SHARDS).map(|_| RwLock::new(Records::default())).collect();
-        KeyTable { shards, policies: Policies::default(), doubts: AtomicU64::new(0), answered: AtomicU64::new(0) }
+        let changes = tokio::sync::Mutex::new(());
+        KeyTable { shards, policies: Policies::default(), doubts: AtomicU64::new(0), answered: AtomicU64::new(0), changes }
     }
 
     /// The key of a digest (`Presented::digest` of what the caller showed), if it may be used at
@@ -129,6 +132,13 @@ impl KeyTable {
         applied
     }
 
+    /// Held from a commit that changes keys, or the reading of them, to [`KeyTable::apply`]: else one
+    /// that is heard of late would put an older state of a key over a newer one, and a revoked key
+    /// would be let in again. Look-ups do not wait for it.
+    pub async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
+    }
+
     /// Forgets a key at once. False where it was not known.
     pub fn remove(&self, digest: &[u8; 32]) -> bool {
         let mut records = self.shard(digest).write();
@@ -184,6 +194,7 @@ impl KeyTable {
         if doubts == self.answered.load(Ordering::Acquire) {
             return Ok(None);
         }
+        let _changing = self.changing().await;
         let loaded = self.load(store, now).await?;
         self.answered.store(doubts, Ordering::Release);
         Ok(Some(loaded))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use turnpike_domain::money::Micros;
 use turnpike_domain::refusal::Refusal;
-use turnpike_domain::send::MessageState;
+use turnpike_domain::send::{MessageState, Mode};
 use turnpike_store::faults::{Fault, Method};
 
 use crate::house::*;
@@ -177,6 +177,29 @@ fn an_older_reading_of_the_store_never_covers_a_newer_one() {
         suspended.expect("it changes");
         let refusal = refused(house.send(text("hello")).await);
         assert_eq!(refusal, Refusal::NotAllowed(turnpike_domain::refusal::NotAllowed::ApplicationSuspended));
+    });
+    house.finish();
+}
+
+#[test]
+fn a_change_of_a_key_that_is_heard_of_late_does_not_bring_a_revoked_key_back() {
+    let house = House::planned(|plan| plan.threads = 2);
+    house.run(async {
+        let (app, engine) = (house.app("acme-main"), house.engine());
+        let organization = engine.organization(Some("acme")).expect("it is there");
+        let key = house.make_key("acme-main", Mode::Live, Default::default()).await;
+        // The rotation's end of the old key is committed and heard of late; meanwhile it is revoked.
+        house.faults().fail_next(Method::EndKey, Fault::LateAnswer(Duration::from_millis(200)));
+        let rotate = engine.rotate_key(&app, &organization, key.row.id, 24);
+        let revoke = async {
+            let has_an_end = || async { engine.keys_of(&app).await.expect("it reads").iter().any(|row| row.expires_at.is_some()) };
+            house.until("the rotation is committed", has_an_end).await;
+            engine.revoke_key(&organization, key.row.id).await
+        };
+        let (rotated, revoked) = tokio::join!(rotate, revoke);
+        rotated.expect("it rotates");
+        revoked.expect("it ends");
+        assert_eq!(engine.authenticate(key.text.expose(), None).err(), Some(Refusal::UnknownKey));
     });
     house.finish();
 }
