@@ -6,7 +6,10 @@ use turnpike_domain::ledger::LegState;
 use turnpike_domain::money::Micros;
 use turnpike_domain::refusal::{NotSentCause, Refusal, UnknownCause};
 use turnpike_domain::send::MessageState;
+use turnpike_domain::time::DAY_MS;
+use turnpike_engine::clock::Clock as _;
 use turnpike_engine::send::Reply;
+use turnpike_store::messages::Messages as _;
 
 use crate::house::*;
 use crate::meta::End;
@@ -152,6 +155,21 @@ fn a_thousand_concurrent_sends_on_a_balance_for_five_hundred_admit_five_hundred(
         assert_eq!((admitted, broke), (500, 500));
         assert_eq!(house.meta.posted().len(), 500);
         assert_eq!(house.balance().await.available(), Micros::ZERO);
+    });
+    house.finish();
+}
+
+#[test]
+fn a_message_is_found_by_its_wamid_long_after_its_words_were_forgotten() {
+    let house = House::new();
+    house.run(async {
+        let answer = sent(house.send(text("hello")).await);
+        house.clock.advance(200 * DAY_MS);
+        let long_ago = turnpike_domain::time::UnixMs(house.clock.now().0 - DAY_MS).day();
+        house.faults().forget_before(long_ago, long_ago).await.expect("the store answers");
+        // 404 means that it was never admitted (contract §3.3).
+        let found = house.engine().look_up(&house.caller(), &wamid(&answer)).await.expect("it was admitted");
+        assert_eq!((found.id, found.to, found.state), (answer.message, None, MessageState::Accepted));
     });
     house.finish();
 }
