@@ -81,7 +81,8 @@ impl Reader<'_> {
             retention: Retention {
                 raw_days: self.days("retention.raw_webhooks_days", 0),
                 event_days: self.days("retention.events_days", 1),
-                status_days: self.days("retention.statuses_days", 1),
+                // A status decides money for as long as a hold may be open: 38 days (contract §6).
+                status_days: self.days("retention.statuses_days", 39),
             },
             delivery: self.delivery(),
             shows_secrets_again: false,
