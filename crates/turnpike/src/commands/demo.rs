@@ -222,12 +222,20 @@ fn announce(args: &DemoArgs, running: &Running, app: &App, keys: &Keys) -> anyho
         };
         writeln!(out, "{}", serde_json::to_string(&line)?)?;
     } else {
-        out.write_all(welcome(&address, simulator, &args.data, keys).as_bytes())?;
+        let called = as_called(std::env::args_os().next().and_then(|word| word.into_string().ok()));
+        out.write_all(welcome(&address, simulator, &args.data, keys, &called).as_bytes())?;
     }
     Ok(out.flush()?)
 }
 
-fn welcome(address: &str, simulator: &str, data: &Path, keys: &Keys) -> String {
+/// How this program was called, so that the commands can be pasted: `target/release/turnpike` for who
+/// has just built it.
+fn as_called(first_word: Option<String>) -> String {
+    let is_plain = |word: &String| word.contains('/') && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+".contains(c));
+    first_word.filter(is_plain).unwrap_or_else(|| "turnpike".to_owned())
+}
+
+fn welcome(address: &str, simulator: &str, data: &Path, keys: &Keys, turnpike: &str) -> String {
     let Keys { live_key, sandbox_key } = keys;
     let data = data.display();
     format!(
@@ -250,15 +258,33 @@ Send a message:
 Try next:
 
   what WhatsApp received    curl -sS '{simulator}/_sim/requests?limit=1'
-  what the wallet says      turnpike wallet statement --data {data}
-  the proof of the ledger   turnpike ledger verify --data {data}
-  a template                turnpike send --data {data} --to 905321234567 --template shipping_update --language en_US --param ORD-7 --param 'in transit' --param 'December 3'
-  hear what happens to it   turnpike webhook set --url http://127.0.0.1:3000/hook --data {data}
-                            or  turnpike listen --data {data}
-  answer as the user        turnpike sim reply --from 905321234567 --text 'Thanks!' --data {data}
+  what the wallet says      {turnpike} wallet statement --data {data}
+  the proof of the ledger   {turnpike} ledger verify --data {data}
+  a template                {turnpike} send --data {data} --to 905321234567 --template shipping_update --language en_US --param ORD-7 --param 'in transit' --param 'December 3'
+  hear what happens to it   {turnpike} webhook set --url http://127.0.0.1:3000/hook --data {data}
+                            or  {turnpike} listen --data {data}
+  answer as the user        {turnpike} sim reply --from 905321234567 --text 'Thanks!' --data {data}
   a repeat that sends once  add  -H 'Idempotency-Key: order-7'  and send twice
 
 Ctrl-C stops it. A second start keeps data and keys; --fresh starts over.
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_try_next_can_be_pasted_by_who_has_just_built_it() {
+        let keys = Keys { live_key: "pk_a".to_owned(), sandbox_key: "sk_a".to_owned() };
+        let said = |first: Option<&str>| {
+            let called = as_called(first.map(str::to_owned));
+            welcome("http://127.0.0.1:8080", "http://127.0.0.1:9", Path::new("turnpike-demo"), &keys, &called)
+        };
+        assert!(said(Some("target/release/turnpike")).contains("  target/release/turnpike ledger verify --data turnpike-demo\n"));
+        for installed in [None, Some("turnpike"), Some("/home/a user/turnpike")] {
+            assert!(said(installed).contains("  turnpike ledger verify --data turnpike-demo\n"), "{installed:?}");
+        }
+    }
 }
