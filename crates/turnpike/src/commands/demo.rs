@@ -25,6 +25,7 @@ use turnpike_engine::settings::MetaApp;
 use turnpike_simulator::{Number, Record, Window};
 use turnpike_store::keys::KeyPolicy;
 use turnpike_store::ledger::WalletMovement;
+use turnpike_store::sqlite::LOCK_FILE;
 
 use super::serve::until_told_to_stop;
 use crate::cli::DemoArgs;
@@ -117,6 +118,13 @@ fn start_over(folder: &Path) -> anyhow::Result<()> {
     let is_empty = std::fs::read_dir(folder)?.next().is_none();
     if !is_empty && !folder.join(KEYS_FILE).exists() {
         bail!("{} was not made by `turnpike demo`; --fresh removes only what a demo left", folder.display());
+    }
+    // Held until everything is gone: a gateway that runs must not lose its database under its feet.
+    let lock = std::fs::File::open(folder.join(LOCK_FILE));
+    if let Ok(lock) = &lock
+        && matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock))
+    {
+        bail!("a gateway runs on {}; stop it before you start over, or name another folder with --data", folder.display());
     }
     std::fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
 }
