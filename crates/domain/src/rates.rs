@@ -9,11 +9,13 @@
 
 mod card;
 mod csv_form;
+mod meta_zones;
 mod price;
 mod schedule;
 
 pub use card::{CardId, RateCard, RateChange, diff};
 pub use csv_form::CsvFault;
+pub use meta_zones::{AppZone, ZoneFrom, meta_zone};
 pub use price::{Markup, Price, PriceFault, PricedAs, Terms, meta_fee, price, quote};
 pub use schedule::{CardSchedule, Cards, Zone};
 
