@@ -116,6 +116,17 @@ pub enum Admission {
     NoWallet,
 }
 
+impl Admission {
+    /// Whether the request is one that came before, as far as anybody can tell.
+    #[must_use]
+    pub fn is_repeat(&self) -> bool {
+        match self {
+            Admission::Replayed { .. } | Admission::InFlight { .. } | Admission::KeyReused | Admission::LikelyRepeat { .. } => true,
+            Admission::New { .. } | Admission::InsufficientFunds { .. } | Admission::NoWallet => false,
+        }
+    }
+}
+
 /// How a send ended. Written once; a second one changes nothing.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -151,6 +162,11 @@ pub enum Settled {
     NotUnknown,
     /// No such message in this organization.
     NotFound,
+    /// Rows of it cannot be read: nothing changed, and the rest of the batch went on.
+    Broken {
+        /// Which row, and what of it.
+        fault: String,
+    },
 }
 
 /// Who says how an unknown ended.

@@ -240,11 +240,13 @@ impl Job {
             return Some((key, id));
         }
         self.taken.not_for_meta();
+        if admission.is_repeat() {
+            // It takes nothing of the key's windows, like one that step 3 finds (contract §3.2).
+            self.taken.slot.give_back_window();
+        }
         let refusal = match admission {
             Admission::New { .. } => return None,
             Admission::Replayed { key } => {
-                // A replay takes nothing of the key's windows (contract §3.2).
-                self.taken.slot.give_back_window();
                 let reply = self.engine.reply_of_key(&self.caller, key).await;
                 self.answer(reply);
                 return None;

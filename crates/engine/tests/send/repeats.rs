@@ -196,11 +196,13 @@ fn without_a_key_only_a_request_whose_outcome_is_unknown_is_taken_for_its_repeat
 
         house.meta.next(End::Lost);
         let Reply::Refused { message: Some(first), .. } = house.send(text("lost")).await else { panic!("it is unknown") };
+        let before = house.engine().standing(&house.caller()).min.remaining;
         let Reply::Refused { refusal, message: Some(again), replayed: true, .. } = house.send(text("lost")).await else {
             panic!("a likely repeat")
         };
         assert!(is_unknown(&refusal));
         assert_eq!(first, again);
+        assert_eq!(house.engine().standing(&house.caller()).min.remaining, before, "a repeat takes nothing of the windows");
         assert_eq!(house.meta.posted().len(), 3, "nothing was sent");
         sent(house.send(text("something else")).await);
         sent(house.send(text("lost").keyed("a key says what is meant")).await);
