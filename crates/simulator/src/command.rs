@@ -302,6 +302,7 @@ fn recipients_help() -> String {
          POST   /_sim/event                {{\"field\": \"account_update\", \"value\": {{…}}}}\n  \
          POST   /_sim/plan                 {{\"match\": {{\"to\": \"905321234567\"}}, \"plan\": \"reversed\"}}; GET /_sim/plans lists them\n  \
          POST   /_sim/users, /_sim/numbers who is who\n  \
+         POST   /_sim/wabas                {{\"id\": \"102290129340398\", \"timezone_id\": \"58\"}}\n  \
          POST   /_sim/clock/advance        {{\"seconds\": 3600}}; /_sim/clock takes {{\"speed\": 60}}\n"
     );
     let _ = write!(

@@ -11,6 +11,7 @@ use crate::numbers::{DEFAULT_WABA, Number};
 use crate::phones::Events;
 use crate::plan::{StatusRule, Timing};
 use crate::users::User;
+use crate::wabas::Waba;
 use crate::webhooks::Subscription;
 
 /// Updates in one POST at most: a busy number's batches stay small enough to read.
@@ -69,6 +70,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// Which account each number belongs to.
     pub numbers: Vec<Number>,
+    /// What is special about accounts: their time zones.
+    pub wabas: Vec<Waba>,
     /// The account of all other numbers.
     pub waba_id: String,
     /// Updates in one POST at most, 1 to 1,000. What is due at once shares a POST.
@@ -109,6 +112,7 @@ impl Default for Config {
             plans: Vec::new(),
             users: Vec::new(),
             numbers: Vec::new(),
+            wabas: Vec::new(),
             waba_id: DEFAULT_WABA.to_owned(),
             batch_max: BATCH_DEFAULT,
             webhook_timeout: WEBHOOK_TIMEOUT,

@@ -24,6 +24,7 @@
 //! | `POST /_sim/event` | any change, as it stands: [`RawEvent`] |
 //! | `POST /_sim/users`, `GET` | declares a user ([`User`]), or an array of them |
 //! | `POST /_sim/numbers` | says which account a number belongs to: [`Number`] |
+//! | `POST /_sim/wabas` | says an account's time zone: [`Waba`] |
 //! | `POST /_sim/plan`, `GET`, `DELETE`, `DELETE /_sim/plan/{id}` | rules for statuses: [`plan::StatusRule`], an array of them, or `{"rules": […]}` |
 //! | `GET /_sim/plans` | the named plans and their recipients |
 //! | `POST /_sim/webhooks` | subscribes ([`Subscription`]) and makes the handshake |
@@ -50,6 +51,7 @@ use crate::playing::{self, RawEvent, TemplateChange};
 use crate::rules::{self, Ruling};
 use crate::tap::{self, Tap};
 use crate::users::User;
+use crate::wabas::Waba;
 use crate::webhooks::Made;
 
 /// Requests shown when no limit is asked for.
@@ -105,6 +107,7 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("POST", "/users") => define_users(world, body),
         ("GET", "/users") => json_answer(200, &json!({"users": world.users.all()})),
         ("POST", "/numbers") => done(read(body).and_then(|number| define_number(world, number))),
+        ("POST", "/wabas") => done(read(body).and_then(|waba| define_waba(world, waba))),
         ("POST", "/plan") => set_rules(&world.plans, body),
         ("GET", "/plan") => json_answer(200, &json!({"rules": world.plans.all()})),
         ("DELETE", "/plan") => {
@@ -152,7 +155,7 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         (
             _,
             "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/tap" | "/status" | "/template" | "/preference" | "/event"
-            | "/users" | "/numbers" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
+            | "/users" | "/numbers" | "/wabas" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
         ) => refusal(405, "this route has no such method"),
         _ => refusal(404, "no such route; see `turnpike simulator --help`"),
     }
@@ -212,6 +215,12 @@ fn remove_rule<R: Ruling>(rules: &rules::Rules<R>, id: &str) -> Answer {
 fn define_number(world: &World, number: Number) -> Result<(), String> {
     world.numbers.define(number.clone())?;
     world.remember(|| Line::Number(number));
+    Ok(())
+}
+
+fn define_waba(world: &World, waba: Waba) -> Result<(), String> {
+    world.wabas.define(waba.clone())?;
+    world.remember(|| Line::Waba(waba));
     Ok(())
 }
 

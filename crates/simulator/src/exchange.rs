@@ -35,6 +35,7 @@ use crate::script::{Facts, Script, Strike};
 use crate::sent::SentMessages;
 use crate::server::StartError;
 use crate::users::Users;
+use crate::wabas::Wabas;
 use crate::webhooks::{BATCH_MAX, Made, Posting, Webhooks};
 
 /// How long an answer waits at most for a status that is to overtake it.
@@ -109,6 +110,7 @@ pub(crate) struct World {
     pub(crate) timing: Timing,
     pub(crate) users: Users,
     pub(crate) numbers: Numbers,
+    pub(crate) wabas: Wabas,
     pub(crate) sent: SentMessages,
     pub(crate) media: Media,
     pub(crate) uploads: Uploads,
@@ -159,6 +161,11 @@ impl World {
         }
         let numbers = Numbers::new(&config.waba_id, &config.numbers);
         past.numbers.into_iter().try_for_each(|number| numbers.define(number)).map_err(refused)?;
+        let wabas = Wabas::new();
+        past.wabas.into_iter().try_for_each(|waba| wabas.define(waba)).map_err(refused)?;
+        for (n, waba) in config.wabas.iter().enumerate() {
+            wabas.define(waba.clone()).map_err(|problem| StartError::Config(format!("wabas[{n}].{problem}")))?;
+        }
         let phones = Phones::new(config.unscripted_window);
         past.wrote.into_iter().for_each(|((number, user), at)| phones.wrote(&number, &user, at));
         past.marketing.into_iter().for_each(|((number, user), wants)| phones.wants_marketing(&number, &user, wants));
@@ -179,6 +186,7 @@ impl World {
             timing: config.timing,
             users,
             numbers,
+            wabas,
             sent,
             media,
             uploads: Uploads::default(),

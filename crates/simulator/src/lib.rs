@@ -129,7 +129,7 @@
 //! | `POST /_sim/preference` | `{"from": "905321234567", "value": "stop"}` |
 //! | `POST /_sim/event` | `{"field": "account_update", "value": {…}}`; `phone_number_id`, `waba_id`, `signature` |
 //! | `POST /_sim/plan`, `GET`, `DELETE` | rules, as in [`plan`]; `GET /_sim/plans` lists the named ones |
-//! | `POST /_sim/users`, `GET`; `POST /_sim/numbers` | a [`User`]; a [`Number`] |
+//! | `POST /_sim/users`, `GET`; `POST /_sim/numbers`, `/_sim/wabas` | a [`User`]; a [`Number`]; a [`Waba`] |
 //! | `POST /_sim/webhooks`, `GET`, `DELETE` | a [`Subscription`]; the list has every recent attempt and its answer |
 //! | `GET /_sim/clock`, `POST`; `POST /_sim/clock/advance` | `{"speed": 60}`; `{"seconds": 3600}` |
 //! | `POST /_sim/settle` | answers once all that is due had its attempt |
@@ -148,8 +148,8 @@
 //!
 //! With `--data` ([`Record::File`]) the record of requests, and beside it
 //! (`simulator.memory.jsonl`) the newest 50,000 messages, so that they can be tapped
-//! and reported on; when users wrote and who wants no marketing; users, numbers and
-//! subscriptions that were declared over HTTP. Statuses that were still to come are
+//! and reported on; when users wrote and who wants no marketing; users, numbers,
+//! accounts and subscriptions that were declared over HTTP. Statuses that were still to come are
 //! lost, and so are rules, templates and files; what the configuration and library
 //! calls say is said anew by the program.
 //!
@@ -187,6 +187,7 @@ mod statuses;
 mod tap;
 mod users;
 mod validate;
+mod wabas;
 mod wamid;
 mod webhooks;
 
@@ -205,4 +206,5 @@ pub use script::{Match, Rule, SetRule};
 pub use server::{Simulator, StartError, TlsError};
 pub use tap::Tap;
 pub use users::User;
+pub use wabas::Waba;
 pub use webhooks::{Attempt, BATCH_MAX, Handshake, RETRY_AFTER_SECONDS, RETRY_FOR_DAYS, Subscription, SubscriptionReport};

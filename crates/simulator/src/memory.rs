@@ -26,6 +26,7 @@ use crate::numbers::Number;
 use crate::record::RecordError;
 use crate::sent::{KEPT_MAX, SentMessage};
 use crate::users::User;
+use crate::wabas::Waba;
 use crate::webhooks::Subscription;
 
 /// How long it matters that a user wrote: as long as the window that it opened.
@@ -65,6 +66,8 @@ pub(crate) enum Line {
     User(User),
     /// A number was declared over HTTP.
     Number(Number),
+    /// An account was declared over HTTP.
+    Waba(Waba),
 }
 
 /// A subscription as it is remembered.
@@ -87,6 +90,7 @@ pub(crate) struct Past {
     pub(crate) subscriptions: Vec<Remembered>,
     pub(crate) users: Vec<User>,
     pub(crate) numbers: Vec<Number>,
+    pub(crate) wabas: Vec<Waba>,
 }
 
 impl Past {
@@ -113,6 +117,10 @@ impl Past {
                 self.numbers.retain(|known| known.id != number.id);
                 self.numbers.push(number);
             }
+            Line::Waba(waba) => {
+                self.wabas.retain(|known| known.id != waba.id);
+                self.wabas.push(waba);
+            }
         }
     }
 
@@ -123,6 +131,7 @@ impl Past {
         }
         self.users.iter().try_for_each(|user| put(&Line::User(user.clone())))?;
         self.numbers.iter().try_for_each(|number| put(&Line::Number(number.clone())))?;
+        self.wabas.iter().try_for_each(|waba| put(&Line::Waba(waba.clone())))?;
         for ((number, user), at) in &self.wrote {
             if now.duration_since(*at) < WINDOW {
                 put(&Line::Wrote { number: number.clone(), user: user.clone(), at: *at })?;

@@ -18,6 +18,7 @@ use crate::server::Simulator;
 use crate::statuses;
 use crate::tap::{self, Tap};
 use crate::users::User;
+use crate::wabas::Waba;
 use crate::webhooks::event::{Content, Event};
 use crate::webhooks::{Handshake, Made, Subscription, SubscriptionReport};
 
@@ -187,6 +188,14 @@ impl Simulator {
     /// When one of the ids is empty, or too many were declared.
     pub fn define_number(&self, number: Number) -> Result<(), Unplayable> {
         self.world.numbers.define(number).map_err(Unplayable)
+    }
+
+    /// Declares an account: its time zone.
+    ///
+    /// # Errors
+    /// When its id is empty, its zone is no number, or too many were declared.
+    pub fn define_waba(&self, waba: Waba) -> Result<(), Unplayable> {
+        self.world.wabas.define(waba).map_err(Unplayable)
     }
 
     /// A user writes.

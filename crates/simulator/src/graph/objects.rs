@@ -56,11 +56,11 @@ pub(super) fn read(world: &World, request: &GraphRequest<'_>) -> Result<Found, G
     {
         number.insert(CONFIGURATION.to_owned(), configured);
     }
-    let waba = waba(id);
+    let waba = waba(id, &world.wabas.timezone_id(id));
     let has_all = |object: &Map<String, Value>, unset: &[&str]| {
         fields.iter().all(|field| object.contains_key(field) || unset.contains(&field.as_str()))
     };
-    let is_waba = world.templates.is_waba(id) || !has_all(&number, NUMBER_UNSET) && has_all(&waba, WABA_UNSET);
+    let is_waba = world.templates.is_waba(id) || world.wabas.is_declared(id) || !has_all(&number, NUMBER_UNSET) && has_all(&waba, WABA_UNSET);
     let node = if is_waba {
         Node { kind: "WhatsAppBusinessAccount", object: waba, default: WABA_DEFAULT, unset: WABA_UNSET }
     } else {
@@ -164,12 +164,12 @@ fn number(id: &str) -> Map<String, Value> {
     }))
 }
 
-fn waba(id: &str) -> Map<String, Value> {
+fn waba(id: &str, timezone_id: &str) -> Map<String, Value> {
     object(json!({
         "id": id,
         "name": "Simulated Business",
         "currency": "USD",
-        "timezone_id": "1",
+        "timezone_id": timezone_id,
         "message_template_namespace": "5e1c4ed0_51a7_4b7e_9d53_0a5e1c7b2f10",
         "account_review_status": "APPROVED",
         "business_verification_status": "verified",

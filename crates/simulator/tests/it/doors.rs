@@ -166,6 +166,15 @@ async fn numbers_and_accounts_are_read_field_by_field() {
     );
     let account = get("/v23.0/102290129340398?fields=id,name,currency,timezone_id").await;
     assert_eq!(account.json(), json!({"id": "102290129340398", "name": "Simulated Business", "currency": "USD", "timezone_id": "1"}));
+    let london = json!({"id": "102290129340398", "timezone_id": "58"});
+    assert_eq!(call(simulator.address(), "POST", "/_sim/wabas", Some(&london)).await.status, 200);
+    assert_eq!(get("/v23.0/102290129340398?fields=timezone_id").await.json(), london);
+    assert_eq!(get("/v23.0/2?fields=timezone_id").await.json()["timezone_id"], "1", "others keep theirs");
+    for (wrong, member) in [(json!({"id": "1", "timezone_id": "Europe/London"}), "timezone_id"), (json!({"id": "1"}), "timezone_id")] {
+        let refused = call(simulator.address(), "POST", "/_sim/wabas", Some(&wrong)).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.json()["error"].as_str().is_some_and(|error| error.contains(member)), "{}", refused.json());
+    }
     let unknown = get("/v23.0/102290129340398?fields=currency,colour").await;
     assert_eq!(unknown.code(), 100);
     assert!(unknown.json()["error"]["message"].as_str().is_some_and(|m| m.contains("nonexisting field")));

@@ -27,6 +27,8 @@ async fn a_button_that_was_sent_before_a_kill_can_be_tapped_after_it_and_the_sub
     assert_eq!((subscribed.status, &subscribed.json()["handshake"]["state"]), (201, &json!("verified")));
     let user = json!({"phone": USER, "username": "ada", "name": "Ada"});
     assert_eq!(call(address, "POST", "/_sim/users", Some(&user)).await.status, 201);
+    let waba = json!({"id": "2001", "timezone_id": "47"});
+    assert_eq!(call(address, "POST", "/_sim/wabas", Some(&waba)).await.status, 200);
     let sent = call(address, "POST", "/v23.0/1001/messages", Some(&buttons())).await;
     assert_eq!(sent.status, 200);
     let wamid = sent.wamid();
@@ -37,6 +39,7 @@ async fn a_button_that_was_sent_before_a_kill_can_be_tapped_after_it_and_the_sub
     let webhooks = call(address, "GET", "/_sim/webhooks", None).await.json();
     assert_eq!(webhooks["webhooks"].as_array().map(Vec::len), Some(1));
     assert_eq!(webhooks["webhooks"][0]["handshake"]["state"], "verified");
+    assert_eq!(call(address, "GET", "/v23.0/2001?fields=timezone_id", None).await.json(), waba);
     let tapped = call(address, "POST", "/_sim/tap", Some(&json!({"from": USER, "button": "Yes"}))).await;
     assert_eq!((tapped.status, &tapped.json()["told"]), (200, &json!(1)), "{}", tapped.json());
     let read = json!({"message_id": wamid, "status": "read"});
