@@ -5,8 +5,9 @@
 //! ([`bad`], [`errors`], [`routes`]), repeats ([`idempotency`]), money ([`money`]), every way in which Meta's
 //! side can break ([`matrix`]), a process that is killed between any two instructions while it sends
 //! ([`kill`]) and while webhooks come and go ([`intake_kill`]), and the whole story from a send to the
-//! tap that answers it ([`story`]), what a demo promises ([`demo`]), and what no delivery may reach ([`canary`]). [`planted`] plants bugs
-//! into the gateway and sees that these tests find them: a test that cannot fail is worth nothing.
+//! tap that answers it ([`story`]), what a demo promises ([`demo`]), what a gateway says of itself
+//! ([`secrecy`]), and what no delivery may reach ([`canary`]). [`planted`] plants bugs into the gateway
+//! and sees that these tests find them: a test that cannot fail is worth nothing.
 
 mod bad;
 mod canary;
@@ -27,5 +28,6 @@ mod policy;
 mod process;
 mod receiver;
 mod routes;
+mod secrecy;
 mod seed;
 mod story;

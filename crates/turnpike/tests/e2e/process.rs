@@ -82,6 +82,11 @@ impl Process {
         self.child.id()
     }
 
+    /// All that it said on stderr until now.
+    pub(crate) fn words(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+
     /// The end of what it said on stderr.
     pub(crate) fn last_words(&self) -> String {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
