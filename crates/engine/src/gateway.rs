@@ -60,6 +60,7 @@ pub struct Engine {
     /// older directory over a newer one, and a suspended application would go on sending.
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
     pub(crate) intake: crate::intake::State,
+    pub(crate) erasures: crate::erasures::Erasures,
     /// Endpoints of all applications.
     pub endpoints: crate::endpoints::EndpointBook,
     pub(crate) delivery: crate::delivery::Deliveries,
@@ -125,6 +126,7 @@ impl Engine {
             endpoints: crate::endpoints::EndpointBook::default(),
             delivery,
             intake: crate::intake::State::new(&settings, &metrics),
+            erasures: crate::erasures::Erasures::default(),
             cipher: vault.message_cipher(),
             graph: GraphClient::new(transport),
             limits: Limits::new(LimitsConfig::default()),
@@ -155,6 +157,7 @@ impl Engine {
         });
         engine.templates.load(engine.store.templates().await?);
         engine.reload_directory().await?;
+        engine.apply_owed_erasures().await?;
         engine.reload_endpoints().await?;
         engine.restore_limits().await?;
         Ok(engine)
@@ -373,6 +376,7 @@ impl Engine {
             }
         });
         self.run_sweeper();
+        self.run_erasures();
         self.run_notices();
         self.run_deliveries();
     }

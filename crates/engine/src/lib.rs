@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod directory;
 pub mod endpoints;
 pub mod entropy;
+pub mod erasures;
 pub mod feed;
 mod gateway;
 pub mod graph;

@@ -79,11 +79,14 @@ pub struct Retention {
     pub event_days: u16,
     /// Statuses of messages.
     pub status_days: u16,
+    /// The oldest backup that may be restored: as long an erasure is remembered, so that it is applied
+    /// again to what a backup brings back.
+    pub backup_days: u16,
 }
 
 impl Default for Retention {
     fn default() -> Retention {
-        Retention { raw_days: 7, event_days: 30, status_days: 90 }
+        Retention { raw_days: 7, event_days: 30, status_days: 90, backup_days: 365 }
     }
 }
 

@@ -37,11 +37,21 @@ pub enum Purpose {
     Webhook,
     /// An endpoint's signing secrets, bearer and headers.
     Endpoint,
+    /// The names of a user who is to be forgotten.
+    Erasure,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 6] = [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook, Purpose::Endpoint];
+    pub const ALL: [Purpose; 7] = [
+        Purpose::Token,
+        Purpose::Content,
+        Purpose::Answer,
+        Purpose::Event,
+        Purpose::Webhook,
+        Purpose::Endpoint,
+        Purpose::Erasure,
+    ];
 
     /// Unique, and never changed: stored rows were sealed under it.
     fn context(self) -> &'static str {
@@ -52,6 +62,7 @@ impl Purpose {
             Purpose::Event => "turnpike seal event v1",
             Purpose::Webhook => "turnpike seal webhook v1",
             Purpose::Endpoint => "turnpike seal endpoint v1",
+            Purpose::Erasure => "turnpike seal erasure v1",
         }
     }
 }

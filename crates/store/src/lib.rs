@@ -14,6 +14,7 @@
 pub mod applications;
 pub mod deliveries;
 pub mod endpoints;
+pub mod erasures;
 pub mod error;
 pub mod events;
 #[cfg(any(test, feature = "faults"))]
@@ -49,6 +50,7 @@ pub trait Store:
     + events::Events
     + endpoints::Endpoints
     + deliveries::Deliveries
+    + erasures::Erasures
     + Send
     + Sync
     + 'static
@@ -57,7 +59,7 @@ pub trait Store:
     fn ready(&self) -> Answer<'_, ()>;
 
     /// Writes a consistent copy of the whole database to `target` (a folder that must not exist),
-    /// while the gateway runs. The master key is not in it.
+    /// while the gateway runs, and the journal of erasures. The master key is not in it.
     fn backup(&self, target: std::path::PathBuf) -> Answer<'_, BackupReport>;
 
     /// Ends the writer after what waits is committed. Later calls answer `Unavailable`.

@@ -1,12 +1,9 @@
-//! The other end of keeping: everything about one user of an organization, erased by any one name.
+//! What a kept webhook says of a user who is to be forgotten ([`crate::erasures`]).
 //!
-//! A user has a phone number, a user id, a parent of that, and others after a change of number. Which
-//! of them go together is in what was stored: names are followed first, then everything that bears
-//! one of them is emptied. What is kept as it came (quarantine, raw webhooks) is sealed and bears no
-//! name outside, so each is opened and read; what cannot be read is searched for the given name as
-//! text, and counted where that finds nothing, so that nobody is told that it is clean.
-
-use std::sync::Arc;
+//! A user has a phone number, a user id, a parent of that, and others after a change of number. What is
+//! kept as it came (quarantine, raw webhooks) is sealed and bears no name outside, so each is opened and
+//! read; what cannot be read is searched for the given name as text, and counted where that finds
+//! nothing, so that nobody is told that it is clean.
 
 use hashbrown::HashSet;
 use serde::Serialize;
@@ -15,13 +12,9 @@ use turnpike_domain::webhook::view::Content;
 use turnpike_domain::webhook::{self, Item, View};
 use turnpike_store::events::KeptWebhook;
 use turnpike_store::messages::Hash16;
-use turnpike_store::organizations::Organization;
+use uuid::Uuid;
 
 use crate::Engine;
-use crate::control::ControlFault;
-
-/// Kept webhooks opened between two commits.
-const PAGE: u32 = 100;
 
 /// What erasing a user came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,17 +32,20 @@ pub struct Erased {
 }
 
 /// Who is to be forgotten.
-struct Forgotten<'n> {
-    organization: OrganizationId,
+pub(crate) struct Forgotten {
+    /// `None` where this database does not know the organization.
+    pub(crate) organization: Option<OrganizationId>,
+    /// Its public id.
+    pub(crate) organization_id: Uuid,
     /// As it was given.
-    name: &'n str,
+    pub(crate) name: String,
     /// All that are known.
-    names: HashSet<Hash16>,
+    pub(crate) names: HashSet<Hash16>,
 }
 
-/// What a kept webhook says of the user.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Says {
+/// What a kept webhook says of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
     Something,
     Nothing,
     /// It cannot be read.
@@ -57,78 +53,31 @@ enum Says {
 }
 
 impl Engine {
-    /// Erases a user of an organization: bodies of events and webhooks, contents and answers of
-    /// messages, windows and wishes. `user` is a phone number (digits, a `+` in front is taken off) or
-    /// a BSUID; every other name that what is kept knows the same user by is erased with it. Done
-    /// again it does nothing more, so a call that was cut short is repeated.
-    ///
-    /// # Errors
-    /// A text that can be no user's name, the store's silence.
-    pub async fn erase_user(self: &Arc<Self>, organization: &Organization, user: &str) -> Result<Erased, ControlFault> {
-        let name = user.trim();
-        let name = name.strip_prefix('+').unwrap_or(name);
-        let is_name = !name.is_empty() && name.len() <= 200 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-        if !is_name {
-            return Err(ControlFault::field(
-                "user",
-                "must be a phone number in digits with its country code, or a user id such as US.1349",
-            ));
-        }
-        let names = self.store.names_of_user(organization.key, vec![self.user_hash(name)]).await?;
-        let forgotten = Forgotten { organization: organization.key, name, names: names.iter().copied().collect() };
-        let mut erased = Erased { names: names.len(), ..Erased::default() };
-        erased.erased = self.store.erase_user(organization.key, names).await?;
-        self.erase_kept_webhooks(&forgotten, &mut erased).await?;
-        Ok(erased)
-    }
-
-    async fn erase_kept_webhooks(&self, forgotten: &Forgotten<'_>, erased: &mut Erased) -> Result<(), ControlFault> {
-        let mut after = None;
-        loop {
-            let page = self.store.kept_webhooks(after, PAGE).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(*last);
-            let mut about = Vec::new();
-            for (place, sealed) in &page {
-                match self.says_of(forgotten, *place, sealed) {
-                    Says::Something => about.push(*place),
-                    // A raw one that cannot be read stands in quarantine, too, and is counted there.
-                    Says::Unreadable if matches!(place, KeptWebhook::Quarantined(_)) => erased.unreadable += 1,
-                    Says::Unreadable | Says::Nothing => {}
-                }
-                // Each may have megabytes.
-                tokio::task::yield_now().await;
-            }
-            if !about.is_empty() {
-                let emptied = self.store.erase_webhooks(about).await?;
-                erased.webhooks += emptied;
-                erased.erased += emptied;
-            }
-        }
-        Ok(())
-    }
-
-    fn says_of(&self, forgotten: &Forgotten<'_>, place: KeptWebhook, sealed: &[u8]) -> Says {
-        let Some(body) = self.open_webhook(sealed) else { return Says::Unreadable };
-        let items = match webhook::read(&body) {
-            Ok(items) => items,
-            Err(_) if holds_name(&body, forgotten.name) => return Says::Something,
-            Err(_) => return Says::Unreadable,
+    /// What one says of each of these users; it is opened and read once.
+    pub(crate) fn says_of(&self, forgotten: &[&Forgotten], place: KeptWebhook, sealed: &[u8]) -> Vec<Says> {
+        let Some(body) = self.open_webhook(sealed) else { return vec![Says::Unreadable; forgotten.len()] };
+        let Ok(items) = webhook::read(&body) else {
+            let as_text = |one: &&Forgotten| if holds_name(&body, &one.name) { Says::Something } else { Says::Unreadable };
+            return forgotten.iter().map(as_text).collect();
         };
         let routes = self.intake.routes.of(&self.directory);
-        // What a raw POST says of another organization's chat with the same number is that one's.
-        let concerns = |item: &&Item<'_>| match place {
-            KeptWebhook::Quarantined(_) => true,
-            KeptWebhook::Raw(..) => routes.owner(item).is_none_or(|owner| owner == forgotten.organization),
-        };
-        let mut says = Says::Nothing;
-        for item in items.iter().filter(concerns) {
-            let is_named = self.names_said(item).any(|name| forgotten.names.contains(&name));
-            if is_named || holds_name(item.raw().as_bytes(), forgotten.name) {
-                return Says::Something;
-            }
-            if matches!(item.view, View::Unreadable(_)) {
-                says = Says::Unreadable;
+        let mut says = vec![Says::Nothing; forgotten.len()];
+        for item in &items {
+            // What a raw POST says of another organization's chat with the same number is that one's.
+            let owner = match place {
+                KeptWebhook::Quarantined(_) => None,
+                KeptWebhook::Raw(..) => routes.owner(item),
+            };
+            let names: Vec<Hash16> = self.names_said(item).collect();
+            for (one, says) in forgotten.iter().zip(&mut says) {
+                if owner.is_some() && owner != one.organization {
+                    continue;
+                }
+                if names.iter().any(|name| one.names.contains(name)) || holds_name(item.raw().as_bytes(), &one.name) {
+                    *says = Says::Something;
+                } else if matches!(item.view, View::Unreadable(_)) && *says == Says::Nothing {
+                    *says = Says::Unreadable;
+                }
             }
         }
         says

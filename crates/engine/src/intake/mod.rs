@@ -39,6 +39,7 @@ use turnpike_store::events::{Intake, NewEvent, Quarantine, QuarantineReason, Rec
 use self::build::Built;
 use self::callback::Restoring;
 pub use self::erase::Erased;
+pub(crate) use self::erase::{Forgotten, Says};
 pub use self::quarantine::Replayed;
 pub use self::signers::Signer;
 use crate::Engine;

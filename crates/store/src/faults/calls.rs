@@ -16,6 +16,7 @@ use crate::deliveries::{
     Overflow, Stalled,
 };
 use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
+use crate::erasures::{Erasure, ErasureDone, Erasures, JournalStanding, NewErasure};
 use crate::events::{
     EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord,
 };
@@ -312,6 +313,48 @@ impl Events for FaultyStore {
 
     fn erase_webhooks(&self, webhooks: Vec<KeptWebhook>) -> Answer<'_, u64> {
         self.call(Method::EraseWebhooks, move |inner| inner.erase_webhooks(webhooks))
+    }
+}
+
+impl Erasures for FaultyStore {
+    fn ask_erasure(&self, new: NewErasure) -> Answer<'_, ()> {
+        self.call(Method::AskErasure, move |inner| inner.ask_erasure(new))
+    }
+
+    fn note_erasure_names(&self, id: Uuid, sealed: Vec<u8>) -> Answer<'_, ()> {
+        self.call(Method::NoteErasureNames, move |inner| inner.note_erasure_names(id, sealed))
+    }
+
+    fn erasure_is_applied(&self, ids: Vec<Uuid>) -> Answer<'_, ()> {
+        self.call(Method::ErasureIsApplied, move |inner| inner.erasure_is_applied(ids))
+    }
+
+    fn open_erasures(&self, limit: u32) -> Answer<'_, Vec<Erasure>> {
+        self.call(Method::OpenErasures, move |inner| inner.open_erasures(limit))
+    }
+
+    fn erasure(&self, organization: Uuid, id: Uuid) -> Answer<'_, Option<Erasure>> {
+        self.call(Method::Erasure, move |inner| inner.erasure(organization, id))
+    }
+
+    fn erasures(&self, organization: Uuid, limit: u32) -> Answer<'_, Vec<Erasure>> {
+        self.call(Method::Erasures, move |inner| inner.erasures(organization, limit))
+    }
+
+    fn finish_erasure(&self, id: Uuid, done: ErasureDone) -> Answer<'_, ()> {
+        self.call(Method::FinishErasure, move |inner| inner.finish_erasure(id, done))
+    }
+
+    fn forget_erasures(&self, before: UnixMs) -> Answer<'_, u64> {
+        self.call(Method::ForgetErasures, move |inner| inner.forget_erasures(before))
+    }
+
+    fn erasure_journal(&self) -> Answer<'_, JournalStanding> {
+        self.call(Method::ErasureJournal, |inner| inner.erasure_journal())
+    }
+
+    fn cut_log(&self) -> Answer<'_, bool> {
+        self.call(Method::CutLog, |inner| inner.cut_log())
     }
 }
 

@@ -1,9 +1,14 @@
 //! Backup while the gateway runs, and the way back.
 //!
-//! A backup is a folder with two files: the database, copied through SQLite's backup interface from
-//! one snapshot, and `backup.json`, which says what the copy holds and what its bytes hash to. It is
-//! written beside its final name and renamed when it is whole and proved, so a folder of that name
-//! is a backup that can be restored. The master key is never in it: a stolen backup opens nothing.
+//! A backup is a folder with three files: the database, copied through SQLite's backup interface from
+//! one snapshot, `backup.json`, which says what the copy holds and what its bytes hash to, and the
+//! journal of erasures as it is then. It is written beside its final name and renamed when it is whole
+//! and proved, so a folder of that name is a backup that can be restored. The master key is never in
+//! it: a stolen backup opens nothing.
+//!
+//! A restore brings back users who were erased since. So it gathers every journal of erasures that it
+//! can find (the backup's own, those of the backups beside it, one that lies in the folder, those that
+//! the operator names) into the new folder's, where the first start finds what is owed.
 //!
 //! The copy reads one snapshot of the write-ahead log from a connection of its own, so the writer
 //! goes on; what it cannot do meanwhile is to begin the log anew, which costs disk and no time.
@@ -19,6 +24,8 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 use super::SqliteStore;
+use super::erasures::journal::{self, ERASURES_FILE, UNFINISHED_JOURNAL};
+use super::erasures::{any_is_of, unknown_to};
 use super::migrate::newest_version;
 use super::open::{self, APPLICATION_ID, DATABASE_FILE, LOCK_FILE, OpenError};
 use crate::{BackupReport, StoreError};
@@ -101,6 +108,9 @@ fn write_backup(file: &Path, target: &Path, unfinished: &Path) -> Result<BackupR
     let facts = prove(&copy)?;
     let (bytes, blake3) = hash(&copy).map_err(unwritable)?;
     copied.sync_all().map_err(unwritable)?;
+    // After the database, so that nothing is missing in it that the copy knows.
+    let erasures = journal::Read::file(&file.with_file_name(ERASURES_FILE)).map_err(unwritable)?;
+    journal::write(unfinished, &erasures).map_err(unwritable)?;
 
     let manifest = Manifest { format: MANIFEST_FORMAT, schema_version: facts.schema_version, bytes, messages: facts.messages, blake3 };
     let mut text = serde_json::to_vec_pretty(&manifest).map_err(StoreError::unavailable)?;
@@ -115,7 +125,9 @@ fn write_backup(file: &Path, target: &Path, unfinished: &Path) -> Result<BackupR
 
 /// Removes what a backup that died left behind, and nothing else.
 fn remove_unfinished(unfinished: &Path) -> io::Result<()> {
-    for name in [DATABASE_FILE, MANIFEST_FILE, "turnpike.db-journal", "turnpike.db-wal", "turnpike.db-shm"] {
+    for name in
+        [DATABASE_FILE, MANIFEST_FILE, ERASURES_FILE, UNFINISHED_JOURNAL, "turnpike.db-journal", "turnpike.db-wal", "turnpike.db-shm"]
+    {
         absent_is_fine(fs::remove_file(unfinished.join(name)))?;
     }
     absent_is_fine(fs::remove_dir(unfinished))
@@ -200,6 +212,10 @@ pub struct RestoreReport {
     pub schema_version: u32,
     /// Whether a `master.key` lies in the folder already.
     pub master_key_present: bool,
+    /// Erasures that the restored database does not know: the next start applies them again.
+    pub erasures_owed: u64,
+    /// Journals of erasures that were found beyond the backup's own.
+    pub erasures_from: Vec<PathBuf>,
     /// What to do before the first start, in sentences.
     pub next: Vec<String>,
 }
@@ -265,13 +281,16 @@ pub enum RestoreError {
 }
 
 /// Restores the backup folder `backup` into the data folder `folder`, which must not exist or hold
-/// nothing but a `master.key`. The bytes are compared with the manifest, SQLite's integrity check
+/// nothing but a `master.key` and a journal of erasures. The bytes are compared with the manifest, SQLite's integrity check
 /// is run on the restored copy, and only then does it get its name; until then a start would find
 /// an empty folder.
 ///
+/// `erasures` are journals of erasures, or the folders that they lie in (the data folder that is being
+/// replaced), beside those that are found without being named.
+///
 /// # Errors
 /// [`RestoreError`]; no database is in `folder` then.
-pub fn restore(backup: &Path, folder: &Path) -> Result<RestoreReport, RestoreError> {
+pub fn restore(backup: &Path, folder: &Path, erasures: &[PathBuf]) -> Result<RestoreReport, RestoreError> {
     let manifest = read_manifest(backup)?;
     if manifest.schema_version > newest_version() {
         return Err(RestoreError::Newer { found: manifest.schema_version, known: newest_version() });
@@ -285,20 +304,103 @@ pub fn restore(backup: &Path, folder: &Path) -> Result<RestoreReport, RestoreErr
     // Again, now that nobody else can begin here.
     refuse_occupied(folder)?;
     let unfinished = folder.join(UNFINISHED_DATABASE);
-    let restored = bring_back(backup, &manifest, folder, &unfinished);
+    let restored = bring_back(backup, &manifest, folder, &unfinished, erasures);
     if restored.is_err() {
         // What cannot be removed now is written over by the next try.
         drop(fs::remove_file(&unfinished));
     }
-    let facts = restored?;
+    let (facts, gathered) = restored?;
     let master_key_present = folder.join(MASTER_KEY_FILE).exists();
+    let mut next = next_steps(folder, master_key_present);
+    next.extend(gathered.next_step(folder));
     Ok(RestoreReport {
         bytes: manifest.bytes,
         messages: facts.messages,
         schema_version: facts.schema_version,
         master_key_present,
-        next: next_steps(folder, master_key_present),
+        erasures_owed: gathered.owed,
+        erasures_from: gathered.from,
+        next,
     })
+}
+
+/// What is known of erasures that the restored database may not know.
+struct Gathered {
+    owed: u64,
+    /// Where it is known from, beside the backup itself.
+    from: Vec<PathBuf>,
+    /// Whether the journal of the folder that is replaced may be among them.
+    is_newest: bool,
+    /// Backups beside this one whose journal cannot be read.
+    unreadable: Vec<PathBuf>,
+}
+
+impl Gathered {
+    /// What is left to do for them.
+    fn next_step(&self, folder: &Path) -> Option<String> {
+        let unreadable = self.unreadable.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        let unread = if unreadable.is_empty() { String::new() } else { format!(" {unreadable} cannot be read.") };
+        (!self.is_newest || !unread.is_empty()).then(|| {
+            format!(
+                "If users were erased since the newest backup was made, copy {ERASURES_FILE} of the folder that you replace to {} before the first start (or restore again with --erasures): they are back otherwise.{unread}",
+                folder.join(ERASURES_FILE).display()
+            )
+        })
+    }
+}
+
+/// Every journal of erasures that can be found, joined in the folder.
+fn gather(backup: &Path, folder: &Path, named: &[PathBuf], restored: &Path) -> Result<Gathered, RestoreError> {
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RestoreError::Unusable { path, source }
+    };
+    let reading = |error: rusqlite::Error| RestoreError::Damaged { backup: backup.to_owned(), problem: error.to_string() };
+    let database = Connection::open_with_flags(restored, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(reading)?;
+    let mut gathered = Gathered { owed: 0, from: Vec::new(), is_newest: !named.is_empty(), unreadable: Vec::new() };
+    let of_backup = backup.join(ERASURES_FILE);
+    let mut all = journal::Read::file(&of_backup).map_err(unusable(&of_backup))?;
+    let own = folder.join(ERASURES_FILE);
+    if own.exists() {
+        all.join(journal::Read::file(&own).map_err(unusable(&own))?);
+        gathered.from.push(own);
+        gathered.is_newest = true;
+    }
+    for path in named {
+        let file = if path.is_dir() { path.join(ERASURES_FILE) } else { path.clone() };
+        // Asked for by name, so its absence is no detail.
+        fs::metadata(&file).map_err(unusable(&file))?;
+        all.join(journal::Read::file(&file).map_err(unusable(&file))?);
+        gathered.from.push(file);
+    }
+    for file in journals_beside(backup) {
+        match journal::Read::file(&file) {
+            // Another gateway may keep its backups in the same place.
+            Ok(read) if any_is_of(&database, &read.told).map_err(reading)? => {
+                all.join(read);
+                gathered.from.push(file);
+            }
+            Ok(_) => {}
+            Err(_) => gathered.unreadable.push(file),
+        }
+    }
+    gathered.owed = unknown_to(&database, &all.told).map_err(reading)?;
+    journal::write(folder, &all).map_err(unusable(folder))?;
+    Ok(gathered)
+}
+
+/// Journals of the other backups in the same place, in the order of their names.
+fn journals_beside(backup: &Path) -> Vec<PathBuf> {
+    let whole = fs::canonicalize(backup).unwrap_or_else(|_| backup.to_owned());
+    let Ok(entries) = fs::read_dir(parent(&whole)) else { return Vec::new() };
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| *path != whole && path.join(MANIFEST_FILE).is_file())
+        .map(|path| path.join(ERASURES_FILE))
+        .filter(|file| file.is_file())
+        .collect();
+    found.sort();
+    found
 }
 
 /// Name of the database until it is proved.
@@ -342,7 +444,8 @@ fn read_manifest(backup: &Path) -> Result<Manifest, RestoreError> {
     Ok(manifest)
 }
 
-/// Refuses a folder with anything in it but the master key and what an interrupted restore left.
+/// Refuses a folder with anything in it but the master key, a journal of erasures and what an
+/// interrupted restore left.
 fn refuse_occupied(folder: &Path) -> Result<(), RestoreError> {
     let unusable = |source| RestoreError::Unusable { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
@@ -352,14 +455,20 @@ fn refuse_occupied(folder: &Path) -> Result<(), RestoreError> {
     };
     for entry in entries {
         let name = entry.map_err(unusable)?.file_name();
-        if ![MASTER_KEY_FILE, LOCK_FILE, UNFINISHED_DATABASE].iter().any(|known| name == *known) {
+        if ![MASTER_KEY_FILE, LOCK_FILE, UNFINISHED_DATABASE, ERASURES_FILE, UNFINISHED_JOURNAL].iter().any(|known| name == *known) {
             return Err(RestoreError::NotEmpty { folder: folder.to_owned(), found: name.display().to_string() });
         }
     }
     Ok(())
 }
 
-fn bring_back(backup: &Path, manifest: &Manifest, folder: &Path, unfinished: &Path) -> Result<Facts, RestoreError> {
+fn bring_back(
+    backup: &Path,
+    manifest: &Manifest,
+    folder: &Path,
+    unfinished: &Path,
+    erasures: &[PathBuf],
+) -> Result<(Facts, Gathered), RestoreError> {
     let damaged = |problem: String| RestoreError::Damaged { backup: backup.to_owned(), problem };
     let unusable = |path: &Path| {
         let path = path.to_owned();
@@ -382,10 +491,12 @@ fn bring_back(backup: &Path, manifest: &Manifest, folder: &Path, unfinished: &Pa
     if facts.schema_version > newest_version() {
         return Err(RestoreError::Newer { found: facts.schema_version, known: newest_version() });
     }
+    // Before there is a database: one that starts knows what it owes.
+    let gathered = gather(backup, folder, erasures, unfinished)?;
     let database = folder.join(DATABASE_FILE);
     fs::rename(unfinished, &database).map_err(unusable(&database))?;
     sync_folder(folder).map_err(unusable(folder))?;
-    Ok(facts)
+    Ok((facts, gathered))
 }
 
 /// Reads a restored file without changing it: its facts, or what is wrong with it.
@@ -426,6 +537,6 @@ fn parent(path: &Path) -> PathBuf {
 }
 
 /// Makes the names in a folder durable.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -16,6 +16,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "webhooks", sql: include_str!("../../migrations/sqlite/0003_webhooks.sql") },
     Migration { name: "wamid filters", sql: include_str!("../../migrations/sqlite/0004_wamid_filters.sql") },
     Migration { name: "backlogs", sql: include_str!("../../migrations/sqlite/0005_backlogs.sql") },
+    Migration { name: "erasures", sql: include_str!("../../migrations/sqlite/0006_erasures.sql") },
 ];
 
 /// One step of the schema.

@@ -10,6 +10,7 @@ mod calls;
 mod cells;
 mod deliveries;
 mod endpoints;
+mod erasures;
 mod events;
 mod failure;
 mod filter;
@@ -43,6 +44,8 @@ use turnpike_domain::ids::MessageCipher;
 use turnpike_domain::time::UnixMs;
 
 pub use self::backup::{MANIFEST_FILE, RestoreError, RestoreReport, restore};
+pub use self::erasures::journal::ERASURES_FILE;
+use self::erasures::journal::Journal;
 use self::failure::Failure;
 use self::hash_index::HashIndex;
 use self::keeper::Keeper;
@@ -110,6 +113,9 @@ pub struct Recovery {
     pub unknown: u64,
     /// Fake messages that were admitted and had no outcome; they count as not sent now.
     pub fakes: u64,
+    /// Erasures that the journal beside the database names and the database did not know: it came
+    /// back from a backup, or the last run ended between the two. They wait to be applied.
+    pub erasures: u64,
 }
 
 /// A store in one SQLite file.
@@ -122,6 +128,7 @@ pub struct SqliteStore {
     wamids: Arc<HashIndex>,
     cipher: MessageCipher,
     claims: deliveries::Claims,
+    erasures: Arc<Journal>,
     keeper: Arc<Keeper>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// What the keeper syncs; see [`open::make`] for why it stays open.
@@ -144,8 +151,10 @@ impl SqliteStore {
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
         recover::recognise(&connection, &cipher)?;
+        let (erasures, owed) = erasures::adopt(&mut connection, &folder)?;
         let recover::Recovered { memory, idempotency, wamids, events, recovery } =
             recover::recover(&mut connection, &tuning, now).map_err(OpenError::from)?;
+        let recovery = Recovery { erasures: owed, ..recovery };
 
         let queue = Arc::new(Queue::new(tuning.queue_max));
         let readers = Readers::new(file.clone(), tuning.readers, tuning.inline);
@@ -187,6 +196,7 @@ impl SqliteStore {
             wamids,
             cipher,
             claims: deliveries::Claims::default(),
+            erasures: Arc::new(erasures),
             keeper,
             threads: Mutex::new(threads),
             _database: database,

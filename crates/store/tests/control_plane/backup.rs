@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use turnpike_domain::ids::{MessageKey, OrganizationId};
 use turnpike_domain::ledger::OutcomeKind;
 use turnpike_store::messages::Settled;
-use turnpike_store::sqlite::{DATABASE_FILE, LOCK_FILE, MANIFEST_FILE, RestoreError, restore};
+use turnpike_store::sqlite::{DATABASE_FILE, ERASURES_FILE, LOCK_FILE, MANIFEST_FILE, RestoreError, restore};
 use turnpike_store::{Store, StoreError};
 
 use crate::story::{admitted, fund, open, organization, outcome, send};
@@ -62,7 +62,7 @@ impl Tried {
     }
 
     fn refused(&self) -> RestoreError {
-        let refused = restore(&self.backup, &self.target).expect_err("must be refused");
+        let refused = restore(&self.backup, &self.target, &[]).expect_err("must be refused");
         assert!(!self.target.join(DATABASE_FILE).exists(), "a refused restore leaves no database: {refused}");
         refused
     }
@@ -115,7 +115,7 @@ async fn a_backup_taken_under_load_restores_to_everything_that_was_answered_befo
     assert!(report.messages >= 4_010 && report.bytes > 5_000_000, "{report:?}");
 
     let restored = room.path().join("restored");
-    let said = restore(&backup, &restored).expect("restored");
+    let said = restore(&backup, &restored, &[]).expect("restored");
     assert_eq!((said.messages, said.bytes, said.schema_version), (report.messages, report.bytes, report.schema_version));
     let second = open(&restored);
     for key in &answered {
@@ -142,7 +142,7 @@ async fn a_backup_holds_the_database_and_nothing_of_the_folder_beside_it() {
     assert!(names(&data).contains(&LOCK_FILE.to_owned()));
     let backup = room.path().join("backup");
     let report = store.backup(backup.clone()).await.expect("backed up");
-    assert_eq!(names(&backup), [MANIFEST_FILE, DATABASE_FILE]);
+    assert_eq!(names(&backup), [MANIFEST_FILE, ERASURES_FILE, DATABASE_FILE]);
     assert_eq!((mode(&backup), mode(&backup.join(DATABASE_FILE)), mode(&backup.join(MANIFEST_FILE))), (0o700, 0o600, 0o600));
     assert_eq!(report.bytes, fs::metadata(backup.join(DATABASE_FILE)).expect("there").len());
     assert_eq!(names(room.path()), ["backup", "data"]);
@@ -179,11 +179,11 @@ async fn a_backup_writes_over_nothing_and_leaves_nothing_half_done() {
 #[tokio::test]
 async fn a_restore_into_a_new_folder_says_what_is_left_to_do() {
     let tried = Tried::new().await;
-    let report = restore(&tried.backup, &tried.target).expect("restored");
+    let report = restore(&tried.backup, &tried.target, &[]).expect("restored");
     assert_eq!((report.messages, report.master_key_present), (20, false));
     assert!(report.next[0].contains("master key") && report.next[0].contains("chmod 600"), "{:?}", report.next);
     assert_eq!((mode(&tried.target), mode(&tried.target.join(DATABASE_FILE))), (0o700, 0o600));
-    assert_eq!(names(&tried.target), [LOCK_FILE, DATABASE_FILE]);
+    assert_eq!(names(&tried.target), [LOCK_FILE, ERASURES_FILE, DATABASE_FILE]);
     let store = open(&tried.target);
     let organizations = store.organizations().await.expect("listed");
     assert_eq!(organizations.len(), 1);
@@ -196,10 +196,10 @@ async fn a_master_key_that_was_put_back_first_is_left_alone() {
     fs::create_dir(&tried.target).expect("made");
     fs::write(tried.target.join("master.key"), "key").expect("written");
     fs::write(tried.target.join("turnpike.db.restoring"), "an interrupted restore").expect("written");
-    let report = restore(&tried.backup, &tried.target).expect("restored");
+    let report = restore(&tried.backup, &tried.target, &[]).expect("restored");
     assert!(report.master_key_present);
     assert_eq!(fs::read_to_string(tried.target.join("master.key")).expect("there"), "key");
-    assert_eq!(names(&tried.target), [LOCK_FILE, "master.key", DATABASE_FILE]);
+    assert_eq!(names(&tried.target), [LOCK_FILE, ERASURES_FILE, "master.key", DATABASE_FILE]);
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn nothing_is_restored_over_anything() {
 
     let data = tried.room.path().join("data");
     let before = fs::read(data.join(DATABASE_FILE)).expect("read");
-    let refused = restore(&tried.backup, &data).expect_err("there is a database");
+    let refused = restore(&tried.backup, &data, &[]).expect_err("there is a database");
     assert!(matches!(refused, RestoreError::NotEmpty { .. }), "{refused}");
     assert!(fs::read(data.join(DATABASE_FILE)).expect("read") == before);
 }
@@ -229,7 +229,7 @@ async fn what_is_no_backup_is_refused() {
     }
     fs::write(tried.backup.join(MANIFEST_FILE), "{}").expect("written");
     assert!(matches!(tried.refused(), RestoreError::NotABackup { .. }));
-    let refused = restore(&tried.room.path().join("nowhere"), &tried.target).expect_err("no such folder");
+    let refused = restore(&tried.room.path().join("nowhere"), &tried.target, &[]).expect_err("no such folder");
     assert!(matches!(refused, RestoreError::NotABackup { .. }), "{refused}");
     assert!(!tried.target.exists());
 }
@@ -250,7 +250,7 @@ async fn a_backup_with_one_wrong_byte_is_refused() {
         assert!(matches!(tried.refused(), RestoreError::Damaged { .. }), "cut to {length}");
     }
     fs::write(tried.database(), &whole).expect("written");
-    restore(&tried.backup, &tried.target).expect("whole again, and nothing of the refusals is in the way");
+    restore(&tried.backup, &tried.target, &[]).expect("whole again, and nothing of the refusals is in the way");
 }
 
 #[tokio::test]
@@ -292,5 +292,5 @@ async fn a_folder_that_a_process_holds_is_refused() {
     let refused = tried.refused();
     assert!(matches!(refused, RestoreError::InUse { .. }), "{refused}");
     drop(store);
-    restore(&tried.backup, &tried.target).expect("free now");
+    restore(&tried.backup, &tried.target, &[]).expect("free now");
 }

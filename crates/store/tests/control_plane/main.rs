@@ -5,6 +5,7 @@
 //! [`story`].
 
 mod backup;
+mod erasures;
 mod isolation;
 mod records;
 mod story;

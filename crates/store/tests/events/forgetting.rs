@@ -127,6 +127,7 @@ async fn nothing_of_an_erased_user_is_left_in_any_file_and_others_keep_all() {
     assert!(body.starts_with(b"quarantined 1") && kept_body.starts_with(b"quarantined 2"));
     assert_eq!(store.erase_webhooks(vec![*place, *place]).await.expect("erases"), 1, "once");
     let emptied = store.erase_user(shop.owner, names).await.expect("erases");
+    assert!(store.cut_log().await.expect("copies"), "nobody reads");
     // Window; two bodies, posts and answers each; content and answer of the message.
     assert!(emptied >= 1 + 2 + 2 + 2 + 2, "{emptied}");
     for gone in ["quarantined 1", "number 1 said", "number 2 said", "the post of 1", "the post of 2", "thanks for 1", "thanks for 2"] {

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &BackupArgs, context: &Context) -> Result<(), Failure> {
 pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> Result<(), Failure> {
     let folder = config::data_folder(context.data.as_deref(), None, &context.environment)
         .map_err(|problems| Failure::Usage(problems.to_string()))?;
-    let report = sqlite::restore(&args.backup, &folder).map_err(|error| {
+    let report = sqlite::restore(&args.backup, &folder, &[]).map_err(|error| {
         let missing = !args.backup.exists();
         let error = anyhow::Error::from(error);
         if missing {

@@ -83,6 +83,7 @@ impl Reader<'_> {
                 event_days: self.days("retention.events_days", 1),
                 // A status decides money for as long as a hold may be open: 38 days (contract §6).
                 status_days: self.days("retention.statuses_days", 39),
+                backup_days: self.days("retention.backups_days", 1),
             },
             delivery: self.delivery(),
             shows_secrets_again: false,

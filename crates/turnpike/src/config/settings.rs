@@ -109,6 +109,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("retention.raw_webhooks_days", Kind::Number, "7"),
     setting("retention.events_days", Kind::Number, "30"),
     setting("retention.statuses_days", Kind::Number, "90"),
+    setting("retention.backups_days", Kind::Number, "365"),
     setting("webhooks.allowed_networks", Kind::List, ""),
     setting("webhooks.allow_http", Kind::Flag, "false"),
     setting("webhooks.any_port", Kind::Flag, "false"),

@@ -1,12 +1,14 @@
 //! Users of an application: when one last wrote, whether one stopped marketing. A number travels in
 //! a body, never in a path that somebody logs.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use turnpike_domain::message::{Bsuid, PhoneNumber};
 use turnpike_domain::time::UnixMs;
 use turnpike_engine::control::ControlFault;
-use turnpike_engine::intake::Erased;
+use turnpike_engine::erasures::ErasureView;
 use turnpike_store::users::{UserNote, UserStanding};
 
 use super::Operator;
@@ -87,24 +89,49 @@ fn view(known: UserStanding, now: UnixMs) -> UserView {
     }
 }
 
-/// Erases what is kept of a user in the whole organization, under every name that it is known by.
+/// How long a request waits for an erasure to be done; a large store takes longer, and the answer then
+/// says that it is pending.
+const ERASURE_WAIT: Duration = Duration::from_secs(10);
+
+/// Erases what is kept of a user in the whole organization, under every name that it is known by. What
+/// is not done in the time of a request goes on behind it.
 pub(super) async fn erase(
     State(operator): State<Operator>,
     actor: Actor,
     Path(org): Path<String>,
     Body(which): Body<WhichUser>,
-) -> Result<Data<Erased>, Fault> {
+) -> Result<Data<ErasureView>, Fault> {
     let organization = operator.organization(&org)?;
-    let erased = operator.engine.erase_user(&organization, recipient(&which.user)?).await?;
-    tracing::info!(
-        actor = actor.name(),
-        organization.id = %organization.id,
-        records = erased.erased,
-        names = erased.names,
-        unreadable = erased.unreadable,
-        "erased a user"
-    );
-    Ok(Data(erased))
+    let id = operator.engine.ask_erasure(&organization, recipient(&which.user)?).await?;
+    tracing::info!(actor = actor.name(), organization.id = %organization.id, erasure.id = %id, "a user is to be erased");
+    Ok(Data(operator.engine.erasure_within(&organization, id, ERASURE_WAIT).await?))
+}
+
+/// The newest erasures of an organization, whoever they are about.
+pub(super) async fn erasures(State(operator): State<Operator>, Path(org): Path<String>) -> Result<Data<Vec<ErasureView>>, Fault> {
+    let organization = operator.organization(&org)?;
+    Ok(Data(operator.engine.erasures_of(&organization).await?))
+}
+
+/// One of them.
+pub(super) async fn erasure(
+    State(operator): State<Operator>,
+    Path((org, id)): Path<(String, String)>,
+) -> Result<Data<ErasureView>, Fault> {
+    let organization = operator.organization(&org)?;
+    let id = uuid::Uuid::try_parse(&id).map_err(|_| ControlFault::NotFound("erasure"))?;
+    Ok(Data(operator.engine.erasure(&organization, id).await?))
+}
+
+/// Carries out every erasure that waits, where no gateway does: after a restore.
+pub(super) async fn carry_out(State(operator): State<Operator>) -> Result<Data<CarriedOut>, Fault> {
+    let erasures = operator.engine.carry_out_erasures().await.map_err(ControlFault::from)?;
+    Ok(Data(CarriedOut { erasures }))
+}
+
+#[derive(Serialize)]
+pub(super) struct CarriedOut {
+    erasures: usize,
 }
 
 /// Digits or BSUID, as a send would name him.

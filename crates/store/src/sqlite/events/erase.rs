@@ -2,8 +2,8 @@
 //! stay, since they name nobody.
 //!
 //! Readers look for the user's rows, a range at a time; the writer empties what they found, a slice
-//! per commit, with SQLite's secure delete, and in the end the log is copied away, so that the bytes
-//! are in no page of the files. Webhooks that are nobody's ([`super::kept`]) are emptied alike, once
+//! per commit, with SQLite's secure delete. Once who asked has no more to empty, the log is copied away
+//! ([`crate::erasures::Erasures::cut_log`]), so that the bytes are in no page of the files. Webhooks that are nobody's ([`super::kept`]) are emptied alike, once
 //! who can open them has said which.
 
 use hashbrown::HashSet;
@@ -30,9 +30,9 @@ pub(super) const LOOKED_AT: i64 = 50_000;
 /// Events or messages emptied per commit.
 const PER_COMMIT: usize = 200;
 
-/// How often the log's copying is tried before what is left of it waits for its own turn: readers
-/// may stand in the way, each for a moment.
-const COPY_TRIES: u32 = 50;
+/// How often the log's cutting is tried before who asked tries again later: readers may stand in the
+/// way, each for a moment, and a backup for minutes.
+const COPY_TRIES: u32 = 10;
 
 /// Between tries.
 const COPY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -87,9 +87,6 @@ impl SqliteStore {
                 after = next;
             }
         }
-        if emptied > 0 {
-            self.copy_the_log_away().await?;
-        }
         Ok(emptied)
     }
 
@@ -99,9 +96,6 @@ impl SqliteStore {
         for kept in webhooks.chunks(PER_COMMIT) {
             emptied += self.erase_some(Erasure { kept: kept.to_vec(), ..Erasure::default() }).await?;
         }
-        if emptied > 0 {
-            self.copy_the_log_away().await?;
-        }
         Ok(emptied)
     }
 
@@ -109,21 +103,24 @@ impl SqliteStore {
         self.ask(|caller| Job::Events(EventsJob::Erase(Box::new(erasure), caller))).await
     }
 
-    /// The log still holds the pages as they were: it is copied into the database and cut.
-    async fn copy_the_log_away(&self) -> Result<(), StoreError> {
+    /// The log still holds the pages as they were: it is copied into the database and cut. `false`
+    /// where readers kept it from being cut.
+    pub(in crate::sqlite) async fn copy_the_log_away(&self) -> Result<bool, StoreError> {
         let file = self.file().to_owned();
-        let copy = move || -> Result<(), Failure> {
+        let copy = move || -> Result<bool, Failure> {
             let connection = open::copying(&file)?;
             connection.busy_timeout(COPY_WAIT)?;
             for _ in 0..COPY_TRIES {
+                // Nearly all of it beside the writer; what is left for the cut, which the writer waits
+                // for, is small.
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
                 let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
                 if !busy {
-                    return Ok(());
+                    return Ok(true);
                 }
                 std::thread::sleep(COPY_PAUSE);
             }
-            tracing::warn!("a user was erased, and readers kept the log from being cut: its old pages go when it is next copied");
-            Ok(())
+            Ok(false)
         };
         if self.inline {
             return copy().map_err(StoreError::from);
