@@ -30,6 +30,7 @@
 //! | `POST /_sim/webhooks` | subscribes ([`Subscription`]) and makes the handshake |
 //! | `GET /_sim/webhooks` | subscriptions, what they are owed, and what they answered lately |
 //! | `DELETE /_sim/webhooks`, `/_sim/webhooks/{id}` | unsubscribes all, or one |
+//! | `POST /_sim/forget` | forgets a user, in the record too: `{"name": "905321234567"}` |
 //! | `GET /_sim/clock`, `POST` | simulated time; `{"speed": 60}` |
 //! | `POST /_sim/clock/advance` | `{"seconds": 3600}`; answers once all that became due had its attempt |
 //! | `POST /_sim/settle` | answers once all that is due had its attempt |
@@ -43,6 +44,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, magic};
+use crate::forgetting;
 use crate::inbound::{self, Happened, Preference, Reply};
 use crate::memory::Line;
 use crate::numbers::Number;
@@ -69,6 +71,13 @@ struct Speed {
 #[serde(deny_unknown_fields)]
 struct Advance {
     seconds: f64,
+}
+
+/// `POST /_sim/forget`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forget {
+    name: String,
 }
 
 /// One rule, or several.
@@ -138,6 +147,14 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
             world.remember_subscriptions();
             if removed > 0 { json_answer(200, &json!({"success": true})) } else { refusal(404, "no subscription of this id") }
         }
+        ("POST", "/forget") => match read::<Forget>(body) {
+            Ok(user) if user.name.trim().is_empty() => refusal(400, "name: must be a number or a business-scoped id"),
+            Ok(user) => match forgetting::forget(world, &user.name).await {
+                Ok(forgotten) => json_answer(200, &json!({"forgotten": forgotten})),
+                Err(error) => refusal(500, &error.to_string()),
+            },
+            Err(problem) => refusal(400, &problem),
+        },
         ("GET", "/clock") => json_answer(200, &json!(playing::clock_report(world))),
         ("POST", "/clock") => match read(body).and_then(|wanted: Speed| playing::set_speed(world, wanted.speed)) {
             Ok(()) => json_answer(200, &json!(playing::clock_report(world))),
@@ -155,7 +172,7 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         (
             _,
             "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/tap" | "/status" | "/template" | "/preference" | "/event"
-            | "/users" | "/numbers" | "/wabas" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
+            | "/users" | "/numbers" | "/wabas" | "/forget" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
         ) => refusal(405, "this route has no such method"),
         _ => refusal(404, "no such route; see `turnpike simulator --help`"),
     }

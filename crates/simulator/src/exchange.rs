@@ -17,6 +17,7 @@ use crate::clock::{self, SimulatedClock};
 use crate::config::Config;
 use crate::control;
 use crate::faults::{Behaviour, Stage, magic};
+use crate::forgetting::Names;
 use crate::graph;
 use crate::graph::auth::Door;
 use crate::graph::form;
@@ -30,7 +31,7 @@ use crate::memory::{Line, Memory};
 use crate::numbers::Numbers;
 use crate::phones::{Events, Phones};
 use crate::plan::{Plans, Timing};
-use crate::record::{self, Recorder};
+use crate::record::{self, RecordError, Recorder};
 use crate::script::{Facts, Script, Strike};
 use crate::sent::SentMessages;
 use crate::server::StartError;
@@ -210,6 +211,11 @@ impl World {
     /// Remembers who is subscribed now.
     pub(crate) fn remember_subscriptions(&self) {
         self.remember(|| Line::Subscriptions(self.webhooks.remembered()));
+    }
+
+    /// Forgets a user in what is remembered beyond a restart.
+    pub(crate) fn forget_remembered(&self, names: &Names) -> Result<usize, RecordError> {
+        self.memory.forget(names)
     }
 
     /// A user wrote to a number, which opens the window.

@@ -153,6 +153,12 @@
 //! lost, and so are rules, templates and files; what the configuration and library
 //! calls say is said anew by the program.
 //!
+//! # Forgetting a user
+//!
+//! `POST /_sim/forget` with `{"name": "905321234567"}` (a number or a business-scoped id), or
+//! [`Simulator::forgetter`]; [`forget_at_rest`] does it to the files of one that does not run. Recorded
+//! requests that name the user become husks, so that counts stay true; all else of the user goes.
+//!
 //! # What it is not
 //!
 //! It does not fetch linked media and knows no groups, calls or payments. Where
@@ -169,6 +175,7 @@ mod config;
 mod control;
 mod exchange;
 pub mod faults;
+mod forgetting;
 mod graph;
 mod inbound;
 mod media;
@@ -194,6 +201,7 @@ mod webhooks;
 pub use chance::NoEntropy;
 pub use config::{Config, Record, TlsFiles, Tokens, Window};
 pub use faults::{Behaviour, Named};
+pub use forgetting::{Forgetter, forget_at_rest};
 pub use graph::codes;
 pub use graph::templates::{TemplateSeed, demo_templates};
 pub use inbound::{Happened, Preference, Reply};

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock;
 use crate::config::Record;
+use crate::forgetting::Names;
 use crate::numbers::Number;
 use crate::record::RecordError;
 use crate::sent::{KEPT_MAX, SentMessage};
@@ -124,6 +125,19 @@ impl Past {
         }
     }
 
+    fn forget(&mut self, names: &Names) -> usize {
+        let count = |past: &Past| past.sent.len() + past.wrote.len() + past.marketing.len() + past.users.len();
+        let before = count(self);
+        self.sent.retain(|message| {
+            let told = serde_json::to_vec(&(&message.payload, &message.callback_data)).unwrap_or_default();
+            !names.are(&message.user) && !names.stand_in(&told)
+        });
+        self.wrote.retain(|(_, user), _| !names.are(user));
+        self.marketing.retain(|(_, user), _| !names.are(user));
+        self.users.retain(|user| ![&user.phone, &user.user_id].into_iter().flatten().any(|name| names.are(name)));
+        before - count(self)
+    }
+
     /// What is left of it as lines.
     fn write(&self, now: Timestamp, mut put: impl FnMut(&Line) -> io::Result<()>) -> io::Result<()> {
         if !self.subscriptions.is_empty() {
@@ -181,6 +195,19 @@ impl Memory {
             *open = rewrite(&open.path, &past).map_err(|_| RecordError::Write)?;
         }
         Ok(())
+    }
+}
+
+impl Memory {
+    /// Forgets a user, on the disk when it returns; how many things that were.
+    pub(crate) fn forget(&self, names: &Names) -> Result<usize, RecordError> {
+        let Some(open) = &self.0 else { return Ok(0) };
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut past = read(&open.path)?;
+        let gone = past.forget(names);
+        // Also where nothing went: the file may hold lines that count no more.
+        *open = rewrite(&open.path, &past).map_err(|_| RecordError::Write)?;
+        Ok(gone)
     }
 }
 

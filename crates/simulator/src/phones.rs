@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Window;
+use crate::forgetting::Names;
 
 /// How long a user's message keeps the window open.
 const WINDOW: SignedDuration = SignedDuration::from_hours(24);
@@ -128,6 +129,18 @@ impl Phones {
     pub(crate) fn has_stopped(&self, phone_number_id: &str, user: &str) -> bool {
         let doings = self.lock();
         !doings.stopped.is_empty() && doings.stopped.contains(&pair(phone_number_id, user))
+    }
+
+    /// Forgets what a user did; how many things that were.
+    pub(crate) fn forget(&self, names: &Names) -> usize {
+        let mut doings = self.lock();
+        let count = |doings: &Doings| doings.wrote.len() + doings.entered.len() + doings.free_until.len() + doings.stopped.len();
+        let before = count(&doings);
+        doings.wrote.retain(|(_, user), _| !names.are(user));
+        doings.entered.retain(|(_, user), _| !names.are(user));
+        doings.free_until.retain(|(_, user), _| !names.are(user));
+        doings.stopped.retain(|(_, user)| !names.are(user));
+        before - count(&doings)
     }
 
     fn lock(&self) -> MutexGuard<'_, Doings> {

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Record;
+use crate::forgetting::Names;
 
 /// Requests that may wait for the writer: past this, callers wait to hand over,
 /// which bounds memory at this many bodies.
@@ -109,6 +110,7 @@ struct Kept {
 enum Job {
     Append { line: Vec<u8>, done: oneshot::Sender<bool> },
     Clear { done: oneshot::Sender<bool> },
+    Husk { names: Arc<Names>, done: oneshot::Sender<Option<usize>> },
 }
 
 impl Recorder {
@@ -147,6 +149,27 @@ impl Recorder {
                 line.push(b'\n');
                 let (done, written) = oneshot::channel();
                 file.ask(Job::Append { line, done }, written).await
+            }
+        }
+    }
+
+    /// Leaves of every request that names a user its time and method; how many there were. On return
+    /// the file holds nothing else of them.
+    pub(crate) async fn husk(&self, names: Arc<Names>) -> Result<usize, RecordError> {
+        match self {
+            Recorder::Memory(memory) => {
+                let mut husked = 0;
+                for line in lock(memory).lines.iter_mut().filter(|line| names.stand_in(line)) {
+                    *line = husk_of(line).into_boxed_slice();
+                    husked += 1;
+                }
+                Ok(husked)
+            }
+            Recorder::File(file) => {
+                let (done, husked) = oneshot::channel();
+                let jobs = file.jobs.as_ref().ok_or(RecordError::Write)?;
+                jobs.send(Job::Husk { names, done }).await.map_err(|_| RecordError::Write)?;
+                husked.await.ok().flatten().ok_or(RecordError::Write)
             }
         }
     }
@@ -273,7 +296,7 @@ fn write_groups(mut file: File, path: &Path, newest: Option<usize>, mut waiting:
     let mut end = lock(kept).ends.last().copied().unwrap_or(0);
     while let Some(first) = waiting.blocking_recv() {
         let mut next = Some(first);
-        let mut clear = None;
+        let (mut clear, mut husk) = (None, None);
         while let Some(job) = next {
             match job {
                 Job::Append { line, done } => {
@@ -284,6 +307,10 @@ fn write_groups(mut file: File, path: &Path, newest: Option<usize>, mut waiting:
                 }
                 Job::Clear { done } => {
                     clear = Some(done);
+                    break;
+                }
+                Job::Husk { names, done } => {
+                    husk = Some((names, done));
                     break;
                 }
             }
@@ -312,6 +339,20 @@ fn write_groups(mut file: File, path: &Path, newest: Option<usize>, mut waiting:
             }
             let _ = done.send(cleared.is_ok());
         }
+        if let Some((names, done)) = husk {
+            // Where it cannot be written anew, it stays whole as it was, and who asked asks again.
+            let husked = match husk_lines(path, &names, kept) {
+                Ok((fresh, husked)) => {
+                    if let Some(fresh) = fresh {
+                        file = fresh;
+                        end = lock(kept).ends.last().copied().unwrap_or(0);
+                    }
+                    Some(husked)
+                }
+                Err(_) => None,
+            };
+            let _ = done.send(husked);
+        }
         let surplus = surplus(lock(kept).ends.len(), newest);
         if surplus > 0 {
             // Where it cannot be cut, the long file goes on, whole as it was, and the next request
@@ -332,27 +373,93 @@ fn cut(path: &Path, surplus: usize, kept: &Mutex<Kept>) -> io::Result<File> {
         let start = kept.ends[surplus - 1];
         (start, kept.ends[surplus..].iter().map(|end| end - start).collect::<Vec<u64>>(), Arc::clone(&kept.reader))
     };
+    exchange(path, kept, |shorter| {
+        let mut chunk = vec![0; 1 << 20];
+        let (mut at, end) = (start, start + ends.last().copied().unwrap_or(0));
+        while at < end {
+            let wanted = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            reader.read_exact_at(&mut chunk[..wanted], at)?;
+            shorter.write_all(&chunk[..wanted])?;
+            at += wanted as u64;
+        }
+        Ok(ends)
+    })
+}
+
+/// Makes husks of the lines that name a user, in a file that takes the place of this one; none where
+/// no line does.
+fn husk_lines(path: &Path, names: &Names, kept: &Mutex<Kept>) -> io::Result<(Option<File>, usize)> {
+    let (ends, reader) = {
+        let kept = lock(kept);
+        (kept.ends.clone(), Arc::clone(&kept.reader))
+    };
+    let mut husked = 0;
+    let mut line = Vec::new();
+    let mut each_line = |with: &mut dyn FnMut(&[u8], bool) -> io::Result<()>| -> io::Result<()> {
+        let mut start = 0;
+        for end in &ends {
+            line.resize(usize::try_from(end - start).unwrap_or(usize::MAX), 0);
+            reader.read_exact_at(&mut line, start)?;
+            with(&line, names.stand_in(&line))?;
+            start = *end;
+        }
+        Ok(())
+    };
+    each_line(&mut |_, names_them| {
+        husked += usize::from(names_them);
+        Ok(())
+    })?;
+    if husked == 0 {
+        return Ok((None, 0));
+    }
+    let fresh = exchange(path, kept, |fresh| {
+        let mut fresh = io::BufWriter::new(fresh);
+        let (mut end, mut ends) = (0, Vec::new());
+        each_line(&mut |line, names_them| {
+            let husk = names_them.then(|| [husk_of(line), b"\n".to_vec()].concat());
+            let line = husk.as_deref().unwrap_or(line);
+            end += line.len() as u64;
+            ends.push(end);
+            fresh.write_all(line)
+        })?;
+        fresh.flush()?;
+        Ok(ends)
+    })?;
+    Ok((Some(fresh), husked))
+}
+
+/// What stays of a request that named a user who is to be forgotten.
+fn husk_of(line: &[u8]) -> Vec<u8> {
+    #[derive(Deserialize)]
+    struct Head {
+        at: String,
+        method: String,
+    }
+    // A line that is none of ours has nothing that must stay.
+    let head = serde_json::from_slice::<Head>(line).unwrap_or(Head { at: String::new(), method: String::new() });
+    self::line(&head.at, &head.method, FORGOTTEN_PATH, "", &[], b"")
+}
+
+/// The path of a husk: the true one may name the user, or a message of theirs.
+const FORGOTTEN_PATH: &str = "/forgotten";
+
+/// Puts another file in the place of this one, once it is on disk. So a crash leaves the one or the
+/// other, each whole. `write` gives where its lines end.
+fn exchange(path: &Path, kept: &Mutex<Kept>, write: impl FnOnce(&mut File) -> io::Result<Vec<u64>>) -> io::Result<File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".cut");
-    let shorter_path = PathBuf::from(name);
+    let other_path = PathBuf::from(name);
     // One that a crash left is nobody's.
-    let _ = std::fs::remove_file(&shorter_path);
-    let mut shorter = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&shorter_path)?;
-    shorter.try_lock()?;
-    let mut chunk = vec![0; 1 << 20];
-    let (mut at, end) = (start, start + ends.last().copied().unwrap_or(0));
-    while at < end {
-        let wanted = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-        reader.read_exact_at(&mut chunk[..wanted], at)?;
-        shorter.write_all(&chunk[..wanted])?;
-        at += wanted as u64;
-    }
-    shorter.sync_all()?;
-    let reader = Arc::new(File::open(&shorter_path)?);
-    std::fs::rename(&shorter_path, path)?;
+    let _ = std::fs::remove_file(&other_path);
+    let mut other = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&other_path)?;
+    other.try_lock()?;
+    let ends = write(&mut other)?;
+    other.sync_all()?;
+    let reader = Arc::new(File::open(&other_path)?);
+    std::fs::rename(&other_path, path)?;
     sync_folder(path)?;
     *lock(kept) = Kept { ends, reader };
-    Ok(shorter)
+    Ok(other)
 }
 
 /// Where each complete line of the file ends.
@@ -540,6 +647,31 @@ mod tests {
         assert!((10..=20).contains(&kept.len()), "{kept:?}");
         assert!(matches!(Recorder::open(&file, None), Err(RecordError::InUse { .. })), "the shorter file is held, too");
         assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[tokio::test]
+    async fn of_a_forgotten_user_a_husk_is_left_and_the_file_goes_on() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("record.jsonl");
+        for config in [Record::Memory, Record::File(file.clone())] {
+            let record = Recorder::open(&config, None).expect("a new record opens");
+            for to in ["905321234567", "905321234568", "905321234567"] {
+                let body = format!(r#"{{"to":"{to}"}}"#);
+                record.append(line("t", "POST", "/1/messages", "", &[], body.as_bytes())).await.expect("the record takes a line");
+            }
+            let names = || Arc::new(Names::of(&crate::users::Users::default(), "905321234567"));
+            assert_eq!(record.husk(names()).await.expect("husked"), 2);
+            assert_eq!(record.husk(names()).await.expect("husked"), 0);
+            record.append(line("t", "POST", "/2/messages", "", &[], b"{}")).await.expect("the record goes on");
+            assert_eq!(paths(&record), ["/forgotten", "/1/messages", "/forgotten", "/2/messages"]);
+        }
+        let text = std::fs::read_to_string(&file).expect("text");
+        assert!(!text.contains("905321234567") && text.contains("905321234568"), "{text}");
+        // A crash while it was written anew.
+        std::fs::write(folder.path().join("record.jsonl.cut"), "half").expect("written");
+        let record = Recorder::open(&Record::File(file), None).expect("it opens");
+        assert_eq!(record.husk(Arc::new(Names::of(&crate::users::Users::default(), "905321234568"))).await.expect("husked"), 1);
+        assert_eq!(record.count(), 4);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

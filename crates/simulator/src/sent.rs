@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock;
+use crate::forgetting::Names;
 
 /// Messages that are remembered; older ones can no longer be tapped.
 pub(crate) const KEPT_MAX: usize = 50_000;
@@ -71,6 +72,15 @@ impl SentMessages {
 
     pub(crate) fn by_wamid(&self, wamid: &str) -> Option<Arc<SentMessage>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).by_wamid.get(wamid).cloned()
+    }
+
+    /// Forgets what was sent to a user; how many messages that were.
+    pub(crate) fn forget(&self, names: &Names) -> usize {
+        let mut kept = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.order.len();
+        kept.order.retain(|message| !names.are(&message.user));
+        kept.by_wamid.retain(|_, message| !names.are(&message.user));
+        before - kept.order.len()
     }
 
     /// The newest message that fits.

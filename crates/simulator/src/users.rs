@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::forgetting::Names;
+
 /// Users that may be declared.
 const USERS_MAX: usize = 100_000;
 
@@ -146,6 +148,15 @@ impl Users {
             }
         }
         undeclared(address)
+    }
+
+    /// Forgets that a user was declared; how many declarations that were.
+    pub(crate) fn forget(&self, names: &Names) -> usize {
+        let mut declared = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = declared.people.len();
+        declared.people.retain(|key, _| !names.are(key));
+        declared.by_id.retain(|id, key| !names.are(id) && !names.are(key));
+        before - declared.people.len()
     }
 
     /// All that were declared, by number or id.

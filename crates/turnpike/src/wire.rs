@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,14 @@ use tower::ServiceExt;
 use turnpike_domain::api_key::OperatorToken;
 use turnpike_engine::clock::{Clock, SystemClock};
 use turnpike_engine::entropy::{Entropy, SystemEntropy};
+use turnpike_engine::erasures::Elsewhere;
 use turnpike_engine::net::NetTransport;
 use turnpike_engine::secret::Secret;
 use turnpike_engine::settings::{SandboxUpstream, Settings};
 use turnpike_engine::transport::Transport;
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
-use turnpike_simulator::{Simulator, Subscription};
+use turnpike_simulator::{Forgetter, Record, Simulator, Subscription, forget_at_rest};
 use turnpike_store::Store;
 use turnpike_store::sqlite::{Options, SqliteStore, Tuning};
 use turnpike_web::gate::Gate;
@@ -43,6 +45,9 @@ pub(crate) const CONTROL_SOCKET: &str = "control.sock";
 
 /// The file in the data folder that says where the built-in simulator listens.
 pub(crate) const SIMULATOR_ADDRESS: &str = "simulator/address";
+
+/// The built-in simulator's record, in the data folder.
+pub(crate) const SIMULATOR_RECORD: &str = "simulator/requests.jsonl";
 
 /// How long sends under way may take once the gateway was told to stop (reliability §c1).
 const STOP_PATIENCE: Duration = Duration::from_secs(35);
@@ -108,6 +113,10 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
         settings.delivery.own_addresses.push(*address);
     }
     let engine = engine(settings.clone(), base).await?;
+    engine.keeps_elsewhere(Arc::new(match &simulator {
+        Some(simulator) => BuiltIn::Running(simulator.forgetter()),
+        None => BuiltIn::AtRest(Record::File(config.data.join(SIMULATOR_RECORD))),
+    }));
     engine.run();
 
     let inner = inner_door(config, simulator.is_some(), &request_ids).await?;
@@ -199,6 +208,26 @@ fn leave_address(folder: &Path, url: &str) -> anyhow::Result<()> {
     std::fs::write(&path, url).with_context(|| format!("writing {}", path.display()))
 }
 
+/// The built-in simulator as one who keeps something of users: what sandbox keys sent, and what it
+/// made of that.
+enum BuiltIn {
+    Running(Forgetter),
+    /// Its files, where it does not run.
+    AtRest(Record),
+}
+
+impl Elsewhere for BuiltIn {
+    fn forget(&self, name: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move {
+            let forgotten = match self {
+                BuiltIn::Running(forgetter) => forgetter.forget(&name).await,
+                BuiltIn::AtRest(record) => forget_at_rest(record, &name).await,
+            };
+            forgotten.map(drop).map_err(|error| format!("the built-in simulator cannot forget a user: {error}"))
+        })
+    }
+}
+
 impl Running {
     /// Stops: no new work, what is under way ends, the store closes. In this order nothing that was
     /// begun is lost: doors first, then sends, then the money's store.
@@ -225,6 +254,7 @@ impl Running {
 pub(crate) async fn call_in_process(config: &Config, request: http::Request<Bytes>) -> anyhow::Result<http::Response<Bytes>> {
     let base = base(config).await?;
     let engine = engine(config.settings.clone(), base).await?;
+    engine.keeps_elsewhere(Arc::new(BuiltIn::AtRest(Record::File(config.data.join(SIMULATOR_RECORD)))));
     let router = operator(config, &engine).router();
     let mut request = request.map(axum::body::Body::from);
     request.extensions_mut().insert(Peer::Local);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::event::{self, Event};
 use super::{Due, Subscribed, Webhooks, shown};
+use crate::forgetting::Names;
 use crate::plan::Signature;
 
 /// Events that wait for one subscription at once; past this new ones are dropped.
@@ -77,6 +78,13 @@ pub(crate) struct Delivery {
     waiting: Vec<event::Attempted>,
 }
 
+impl Delivery {
+    /// Whether its body names a user.
+    pub(super) fn names(&self, names: &Names) -> bool {
+        names.stand_in(&self.body)
+    }
+}
+
 /// What one subscription is owed.
 pub(crate) struct Queue {
     inner: Mutex<State>,
@@ -133,6 +141,26 @@ impl Queue {
             state.retries.push_back(delivery);
         }
         self.filled.notify_one();
+    }
+
+    /// A repeat that was scheduled will not come.
+    pub(super) fn gave_up_a_repeat(&self) {
+        let mut state = self.lock();
+        state.retrying -= 1;
+        state.given_up += 1;
+    }
+
+    /// Forgets what names a user; how many things that were.
+    pub(super) fn forget(&self, names: &Names) -> usize {
+        let mut state = self.lock();
+        let count = |state: &State| state.events.len() + state.retries.len() + state.attempts.len();
+        let before = count(&state);
+        state.events.retain(|event| !event.names(names));
+        let retries = state.retries.len();
+        state.retries.retain(|delivery| !delivery.names(names));
+        state.given_up += (retries - state.retries.len()) as u64;
+        state.attempts.retain(|attempt| !attempt.events.iter().any(|label| names.stand_in(label.as_bytes())) && !names.stand_in(attempt.answer.as_bytes()));
+        before - count(&state)
     }
 
     /// Nothing more is posted, and the pump ends.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::json::escaped;
+use crate::forgetting::Names;
 use crate::plan::Signature;
 
 /// One update, for all subscriptions that cover it.
@@ -63,6 +64,16 @@ impl Content {
 }
 
 impl Event {
+    /// Whether it names a user.
+    pub(super) fn names(&self, names: &Names) -> bool {
+        match &self.content {
+            Content::Listed { item, contact, .. } => {
+                names.stand_in(item.as_bytes()) || contact.as_ref().is_some_and(|contact| names.stand_in(contact.as_bytes()))
+            }
+            Content::Whole(value) => names.stand_in(value.as_bytes()),
+        }
+    }
+
     /// About how many bytes it adds to a body.
     pub(crate) fn weight(&self) -> usize {
         let content = match &self.content {

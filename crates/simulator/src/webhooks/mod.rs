@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::clock::{self, SimulatedClock};
+use crate::forgetting::Names;
 use crate::memory::Remembered;
 use crate::plan::PlannedStatus;
 use crate::sent::SentMessage;
@@ -352,6 +353,22 @@ impl Webhooks {
     /// Whether nothing is due, queued or under way.
     pub(crate) fn is_settled(&self) -> bool {
         !self.schedule.is_busy(self.clock.now()) && self.all().iter().all(|known| known.queue.is_idle())
+    }
+
+    /// Forgets what was still to be told of a user, and what lists show of it; how many things that were.
+    /// A POST that several users share goes whole.
+    pub(crate) fn forget(&self, names: &Names) -> usize {
+        let about = |due: &Due| match due {
+            Due::Status(message, _) => names.are(&message.user),
+            Due::Retry(subscribed, delivery) => {
+                let goes = delivery.names(names);
+                if goes {
+                    subscribed.queue.gave_up_a_repeat();
+                }
+                goes
+            }
+        };
+        self.schedule.forget(about) + self.all().iter().map(|known| known.queue.forget(names)).sum::<usize>()
     }
 
     /// The handshake, again and again until it succeeds or all patience is spent.

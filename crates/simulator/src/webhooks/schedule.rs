@@ -91,6 +91,14 @@ impl<T> Schedule<T> {
         self.handling.load(Ordering::SeqCst) || waiting.heap.peek().is_some_and(|Reverse(first)| first.at <= now)
     }
 
+    /// Takes out what shall not happen any more; how many things that were.
+    pub(crate) fn forget(&self, goes: impl Fn(&T) -> bool) -> usize {
+        let mut waiting = self.lock();
+        let before = waiting.heap.len();
+        waiting.heap.retain(|Reverse(entry)| !goes(&entry.what));
+        before - waiting.heap.len()
+    }
+
     /// How many wait, and how many found no room.
     pub(crate) fn counts(&self) -> (usize, u64) {
         let waiting = self.lock();

@@ -32,15 +32,23 @@ pub(crate) struct BackupArgs {
 /// Bring a backup into a new data folder.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-Restores into --data DIR, which must not exist or hold nothing but master.key. Nothing is ever
-written over.
+Restores into --data DIR, which must not exist or hold nothing but master.key and erasures.journal.
+Nothing is ever written over.
+
+A backup brings back users who were erased after it. They are erased again: here, where master.key
+lies in DIR already, or else by the first start. Who they are is taken from erasures.journal of this
+backup, of the backups beside it, of DIR, and of what --erasures names: give it the folder that you
+replace, since only there stand the erasures since the newest backup.
 
 Example:
-  turnpike restore /var/backups/turnpike-2026-11-22 --data ./turnpike-data")]
+  turnpike restore /var/backups/turnpike-2026-11-22 --data ./turnpike-data --erasures ./turnpike-old")]
 pub(crate) struct RestoreArgs {
     /// The folder that `turnpike backup` wrote
     #[arg(value_name = "BACKUP")]
     backup: PathBuf,
+    /// Folder that is replaced, or its erasures.journal: users erased since the backup stay erased (repeatable)
+    #[arg(long, value_name = "PATH")]
+    erasures: Vec<PathBuf>,
 }
 
 /// Backs up.
@@ -66,7 +74,7 @@ pub(crate) fn run(args: &BackupArgs, context: &Context) -> Result<(), Failure> {
 pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> Result<(), Failure> {
     let folder = config::data_folder(context.data.as_deref(), None, &context.environment)
         .map_err(|problems| Failure::Usage(problems.to_string()))?;
-    let report = sqlite::restore(&args.backup, &folder, &[]).map_err(|error| {
+    let report = sqlite::restore(&args.backup, &folder, &args.erasures).map_err(|error| {
         let missing = !args.backup.exists();
         let error = anyhow::Error::from(error);
         if missing {
@@ -75,17 +83,33 @@ pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> Result<(), Failu
             Failure::Refused(format!("{error:#}"))
         }
     })?;
+    let applied = (report.erasures_owed > 0 && report.master_key_present).then(|| erase_again(context));
     if context.out.json {
-        let report = serde_json::to_value(&report).map_err(|problem| Failure::Refused(format!("the report cannot be shown: {problem}")))?;
-        context.out.data(&report);
+        let mut shown = serde_json::to_value(&report).map_err(|problem| Failure::Refused(format!("the report cannot be shown: {problem}")))?;
+        shown["erasuresApplied"] = matches!(applied, Some(Ok(()))).into();
+        context.out.data(&shown);
         return Ok(());
     }
-    let messages = usize::try_from(report.messages).unwrap_or(usize::MAX);
-    context.out.line(format!("Restored {} into {}. Before you start it:", count(messages, "message", "messages"), folder.display()));
+    let number = |of: u64| usize::try_from(of).unwrap_or(usize::MAX);
+    context.out.line(format!("Restored {} into {}.", count(number(report.messages), "message", "messages"), folder.display()));
+    if report.erasures_owed > 0 {
+        let owed = count(number(report.erasures_owed), "erasure", "erasures");
+        context.out.line(match applied {
+            Some(Ok(())) => format!("{owed} from after the backup: applied again."),
+            Some(Err(failure)) => format!("{owed} from after the backup: the first start applies them again. Here they could not be: {failure}"),
+            None => format!("{owed} from after the backup: the first start applies them again."),
+        });
+    }
+    context.out.line("Before you start it:");
     for (at, step) in report.next.iter().enumerate() {
         context.out.line(format!("  {}. {step}", at + 1));
     }
     Ok(())
+}
+
+/// Opens the restored folder once, which finds what is owed, and carries it out to the end.
+fn erase_again(context: &Context) -> Result<(), Failure> {
+    context.gateway(&Remote::default())?.ask(Ask::post(&["erasures", "carry-out"], &json!({}))).map(drop)
 }
 
 fn size(bytes: u64) -> Cell {

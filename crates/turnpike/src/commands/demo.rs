@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> 
     let mut config = config.clone();
     let simulator = turnpike_simulator::Config {
         listen: free_now(args.simulator_listen).await?,
-        record: Record::File(args.data.join("simulator").join("requests.jsonl")),
+        record: Record::File(args.data.join(wire::SIMULATOR_RECORD)),
         seed_templates: turnpike_simulator::demo_templates(),
         waba_id: WABA_ID.to_owned(),
         numbers: vec![Number { id: PHONE_NUMBER_ID.to_owned(), waba_id: WABA_ID.to_owned() }],

@@ -53,7 +53,7 @@ pub(crate) async fn until_told_to_stop() -> anyhow::Result<()> {
 /// The built-in simulator that answers sandbox keys.
 fn simulator(config: &Config) -> turnpike_simulator::Config {
     turnpike_simulator::Config {
-        record: turnpike_simulator::Record::File(config.data.join("simulator").join("requests.jsonl")),
+        record: turnpike_simulator::Record::File(config.data.join(wire::SIMULATOR_RECORD)),
         record_newest: Some(config.sandbox_requests),
         // Nobody but this process talks to it.
         tokens: turnpike_simulator::Tokens::Only(Vec::new()),

@@ -44,6 +44,7 @@ pub(super) async fn doctor(State(operator): State<Operator>) -> Data<Vec<Check>>
     }
     checks.extend(endpoints(&operator, &apps).await);
     checks.push(quarantine(&operator).await);
+    checks.push(erasures(&operator).await);
     Data(checks)
 }
 
@@ -99,6 +100,25 @@ async fn quarantine(operator: &Operator) -> Check {
             Check { name, ok: true, detail, advice: (waiting > 0).then(|| "See: turnpike quarantine list".to_owned()) }
         }
         Err(_) => Check { name, ok: false, detail: "cannot be read".to_owned(), advice: Some("Look at the log.".to_owned()) },
+    }
+}
+
+/// Users who are to be forgotten are, within 72 hours (contract §10).
+async fn erasures(operator: &Operator) -> Check {
+    let name = "erasures".to_owned();
+    let check = |ok, detail: String, advice: Option<&str>| Check { name: name.clone(), ok, detail, advice: advice.map(str::to_owned) };
+    match operator.engine.erasures_standing().await {
+        Ok(found) if found.unreadable > 0 => check(
+            false,
+            format!("{} cannot be read, so nobody knows whom they are about", found.unreadable),
+            Some("Put back erasures.journal from the newest backup, or the master key that it was written under; else ask for these erasures again."),
+        ),
+        Ok(found) if found.late > 0 => {
+            check(false, format!("{} are not done after 72 hours", found.late), Some("Look at the log: it says what stands in the way."))
+        }
+        Ok(found) if found.open > 0 => check(true, format!("{} under way", found.open), None),
+        Ok(_) => check(true, "none waits".to_owned(), None),
+        Err(_) => check(false, "cannot be read".to_owned(), Some("Look at the log.")),
     }
 }
 
