@@ -37,10 +37,10 @@ impl UserStanding {
 pub enum UserNote {
     /// The user wrote then. An older note than what is known changes nothing.
     Wrote(UnixMs),
-    /// The user stopped marketing then.
+    /// The user stopped marketing then. An older wish than the newest known changes nothing.
     OptedOut(UnixMs),
-    /// The user wants marketing again.
-    OptedIn,
+    /// The user wants marketing again, since then. An older wish changes nothing here either.
+    OptedIn(UnixMs),
 }
 
 /// Reads and writes of users. A user is the keyed hash of a phone number or BSUID.

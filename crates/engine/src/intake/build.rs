@@ -193,7 +193,7 @@ fn note_of(view: &View<'_>, at: UnixMs, now: UnixMs) -> Option<UserNote> {
         View::Message(message) if opens_window(message) => Some(UserNote::Wrote(at)),
         View::Call(CallEvent { is_inbound: Some(true), .. }) => Some(UserNote::Wrote(at)),
         View::UserPreference(UserPreference { wish: Wish::Stop, .. }) => Some(UserNote::OptedOut(at)),
-        View::UserPreference(UserPreference { wish: Wish::Resume, .. }) => Some(UserNote::OptedIn),
+        View::UserPreference(UserPreference { wish: Wish::Resume, .. }) => Some(UserNote::OptedIn(at)),
         _ => None,
     }
 }

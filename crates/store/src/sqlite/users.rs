@@ -40,19 +40,22 @@ fn owns(connection: &Connection, organization: OrganizationId, application: Appl
 }
 
 pub(super) fn write(connection: &Connection, application: ApplicationId, user: Hash16, note: UserNote) -> Result<(), Failure> {
-    let (column, value) = match note {
-        // Events come out of order: the newest time stands.
-        UserNote::Wrote(at) => ("last_wrote_at = max(coalesce(last_wrote_at, 0), ?3)", Some(at.0)),
-        UserNote::OptedOut(at) => ("opted_out_at = coalesce(opted_out_at, ?3)", Some(at.0)),
-        UserNote::OptedIn => ("opted_out_at = ?3", None),
+    // Events come out of order, because Meta repeats what failed: the newest time stands. Meta's times
+    // are whole seconds; within one the order of arrival decides.
+    let (change, at) = match note {
+        UserNote::Wrote(at) => ("SET last_wrote_at = max(coalesce(last_wrote_at, 0), ?3) WHERE true", at),
+        UserNote::OptedOut(at) => {
+            ("SET opted_out_at = coalesce(opted_out_at, ?3), preferred_at = ?3 WHERE coalesce(preferred_at, ?3) / 1000 <= ?3 / 1000", at)
+        }
+        UserNote::OptedIn(at) => ("SET opted_out_at = NULL, preferred_at = ?3 WHERE coalesce(preferred_at, ?3) / 1000 <= ?3 / 1000", at),
     };
     connection
         .prepare_cached("INSERT INTO users (application, user) VALUES (?1, ?2) ON CONFLICT (application, user) DO NOTHING")?
         .execute(params![application.0, user])?;
-    connection.prepare_cached(&format!("UPDATE users SET {column} WHERE application = ?1 AND user = ?2"))?.execute(params![
+    connection.prepare_cached(&format!("UPDATE users {change} AND application = ?1 AND user = ?2"))?.execute(params![
         application.0,
         user,
-        value
+        at.0
     ])?;
     Ok(())
 }

@@ -68,7 +68,7 @@ async fn an_inbound_message_opens_the_window_of_every_name_of_its_user() {
     assert_eq!((standing.last_wrote_at, standing.opted_out_at), (Some(SOON), Some(SOON.plus_ms(5))));
     assert_eq!(store.user(shop.owner, shop.application, alias).await.expect("reads").last_wrote_at, Some(SOON));
     let mut again = shop.event(EventKind::UserPreferences, 4);
-    (again.user, again.note) = (Some(user), Some(UserNote::OptedIn));
+    (again.user, again.note) = (Some(user), Some(UserNote::OptedIn(SOON.plus_ms(9))));
     new(store, again).await;
     assert_eq!(store.user(shop.owner, shop.application, user).await.expect("reads").opted_out_at, None);
 }

@@ -74,7 +74,7 @@ pub(super) async fn note(
     let note = match body.note {
         Learnt::Wrote => UserNote::Wrote(at),
         Learnt::OptOut => UserNote::OptedOut(at),
-        Learnt::OptIn => UserNote::OptedIn,
+        Learnt::OptIn => UserNote::OptedIn(at),
     };
     let known = operator.engine.note_user(&app, recipient(&body.user)?, note).await?;
     tracing::info!(actor = actor.name(), application.id = %app.row.app_id, "noted something of a user");

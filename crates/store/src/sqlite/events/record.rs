@@ -108,7 +108,7 @@ impl Writer<'_> {
                     UserNote::Wrote(wrote_at) => {
                         self.events.user_wrote.execute(params![event.application.0, user, wrote_at.0])?;
                     }
-                    UserNote::OptedOut(_) | UserNote::OptedIn => users::write(self.connection, event.application, *user, note)?,
+                    UserNote::OptedOut(_) | UserNote::OptedIn(_) => users::write(self.connection, event.application, *user, note)?,
                 }
             }
         }
