@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use turnpike_domain::ids::{ApplicationId, OrganizationId};
-use turnpike_domain::rates::{CardSchedule, Markup, Terms};
+use turnpike_domain::rates::{AppZone, CardSchedule, Markup, Terms};
 use turnpike_domain::refusal::NotAllowed;
 use turnpike_domain::send::{ConnectionType, Mode};
 use turnpike_store::applications::{Application, ApplicationStatus};
@@ -30,7 +30,9 @@ pub struct App {
     pub sandbox: Option<Arc<Link>>,
     /// The number's ceiling towards Meta, messages a second (contract §4).
     pub number_per_second: u32,
-    /// Which rate card is in force when, in the application's zone.
+    /// Where its prices' dates begin, and who said so.
+    pub zone: AppZone,
+    /// Which rate card is in force when, in that zone.
     pub schedule: CardSchedule,
     /// What the organization pays on the list prices, and who pays Meta.
     pub terms: Terms,
@@ -53,14 +55,22 @@ const COEXISTENCE_PER_SECOND: u32 = 20;
 impl App {
     /// The application as stored, with its ways out.
     #[must_use]
-    pub fn new(row: Application, organization: Arc<Organization>, ways: Ways, schedule: CardSchedule) -> App {
+    pub fn new(row: Application, organization: Arc<Organization>, ways: Ways, zone: AppZone, schedule: CardSchedule) -> App {
         let number_per_second = row.number_per_second.unwrap_or(match row.connection_type {
             ConnectionType::CloudApi => CLOUD_API_PER_SECOND,
             ConnectionType::Coexistence => COEXISTENCE_PER_SECOND,
         });
         let markup = Markup { factor_ppm: organization.factor_ppm, fixed: organization.fixed, base_fee: organization.base_fee };
         let terms = Terms { markup, billing: row.meta_billing };
-        App { row, organization, live: ways.live, sandbox: ways.sandbox, number_per_second, schedule, terms }
+        App { row, organization, live: ways.live, sandbox: ways.sandbox, number_per_second, zone, schedule, terms }
+    }
+
+    /// What is to be done about the time zone, where Meta's number of it is not known here.
+    #[must_use]
+    pub fn zone_advice(&self) -> Option<String> {
+        let id = self.zone.unknown_meta_id.as_deref()?;
+        let app = &self.row.app_id;
+        Some(format!("Meta's time zone {id} is not known to this version; set it with: turnpike app set {app} --timezone ZONE"))
     }
 
     /// Whether a key of this mode may send for the application now (AUTH_006). Sandbox keys work

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use turnpike_domain::message::NewMessage;
-use turnpike_domain::rates::Zone;
+use turnpike_domain::rates::AppZone;
 use turnpike_domain::refusal::MetaRefusal;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{DAY_MS, UnixMs};
@@ -296,13 +296,13 @@ impl Engine {
         let mut applications = Vec::with_capacity(rows.len());
         for row in rows {
             let Some(organization) = by_key.get(&row.organization) else { continue };
-            let zone: Zone = row.timezone.parse().unwrap_or_default();
-            let Some(schedule) = self.rates.schedule(organization.currency, &zone) else {
+            let zone = AppZone::of(row.timezone.as_deref(), row.meta_timezone_id.as_deref());
+            let Some(schedule) = self.rates.schedule(organization.currency, &zone.zone) else {
                 tracing::error!(organization.id = %organization.id, currency = %organization.currency, "no rate card has this currency; its applications cannot send");
                 continue;
             };
             let ways = Ways { live: self.live_link(&row), sandbox: self.sandbox_link(&row) };
-            applications.push(App::new(row, Arc::clone(organization), ways, schedule));
+            applications.push(App::new(row, Arc::clone(organization), ways, zone, schedule));
         }
         self.directory.replace(organizations, applications);
         Ok(())
@@ -344,8 +344,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Begins what runs by the clock: templates are synced now and every six hours, what is past
-    /// its retention is forgotten.
+    /// Begins what runs by the clock: templates and time zones are synced now and every six hours,
+    /// what is past its retention is forgotten.
     pub fn run(self: &Arc<Self>) {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {

@@ -30,5 +30,6 @@ pub mod templates;
 pub mod transport;
 pub mod turns;
 pub mod vault;
+mod zones;
 
 pub use gateway::{Engine, Parts, StartError};

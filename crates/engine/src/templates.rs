@@ -1,4 +1,5 @@
-//! Template definitions as Meta last gave them, and the check of a message against them.
+//! Template definitions as Meta last gave them, and the check of a message against them. What else
+//! of an account is asked for with them stands beside (`zones`).
 //!
 //! A definition is read at start, on demand, every six hours, and when Meta says that a template is
 //! not what we think. We refuse only by a copy read within the last 30 s: an older one is refetched
@@ -39,7 +40,7 @@ const REFETCH_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// A send waits at most this long for a refetch (contract §3.2).
 const REFETCH_WAIT: Duration = Duration::from_secs(2);
 /// One page of templates must come within this; a WABA has up to 6,000 of them.
-const SYNC_DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const SYNC_DEADLINE: Duration = Duration::from_secs(30);
 /// Definitions are read anew this often though nobody asks (management-api, Templates).
 pub const SYNC_EVERY: Duration = Duration::from_secs(6 * 3_600);
 
@@ -248,14 +249,22 @@ impl Engine {
         Ok(count)
     }
 
-    /// Reads an application's templates from Meta now.
+    /// Reads an application's templates from Meta now, and its account's time zone with them; of
+    /// the zone a failure is logged only.
     ///
     /// # Errors
     /// In words: why they could not be read.
     pub async fn sync_templates(self: &Arc<Self>, app: &App, mode: Mode) -> Result<usize, String> {
         let waba_id = app.waba(mode).ok_or("the application has no WhatsApp Business Account yet; connect it first")?;
         let link = self.template_link(app, mode).map_err(|NoWay| "the application has no usable token; set one first".to_owned())?;
-        self.sync_waba(&link, &waba_id).await.map_err(|failure| failure.to_string())
+        let zone = async {
+            // The simulator's accounts are nobody's: play money goes by the zone of the real one.
+            if mode == Mode::Live {
+                self.sync_zone(&link, &waba_id).await;
+            }
+        };
+        let (templates, ()) = tokio::join!(self.sync_waba(&link, &waba_id), zone);
+        templates.map_err(|failure| failure.to_string())
     }
 
     /// Reads every application's templates, a WABA once; failures are logged and leave what is known.

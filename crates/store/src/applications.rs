@@ -53,8 +53,11 @@ pub struct Application {
     pub meta_app_id: Option<String>,
     /// How the number is connected.
     pub connection_type: ConnectionType,
-    /// IANA zone in which its prices' dates begin.
-    pub timezone: String,
+    /// IANA zone in which its prices' dates begin, where an operator set one; else it is that of
+    /// [`Application::meta_timezone_id`].
+    pub timezone: Option<String>,
+    /// Meta's number of the account's zone, as Meta last told it: digits, known to us or not.
+    pub meta_timezone_id: Option<String>,
     /// Who pays Meta.
     pub meta_billing: MetaBilling,
     /// The number's ceiling in messages a second, where it is not the connection type's.
@@ -85,6 +88,15 @@ pub struct Paused {
     pub since: UnixMs,
 }
 
+/// What Meta said of an account's time zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetaTimezone {
+    /// Of which WABA. Nothing changes where the application has another one by now.
+    pub waba_id: String,
+    /// Meta's number of it.
+    pub id: String,
+}
+
 /// What a new application needs; the rest is set by [`Applications::update_application`].
 #[derive(Clone, Debug)]
 pub struct NewApplication {
@@ -109,7 +121,7 @@ pub struct ApplicationChange {
     pub status: Option<ApplicationStatus>,
     /// See [`Application::phone_number_id`].
     pub phone_number_id: Option<String>,
-    /// See [`Application::waba_id`].
+    /// See [`Application::waba_id`]; another one's time zone is not known yet.
     pub waba_id: Option<String>,
     /// See [`Application::phone_number`].
     pub phone_number: Option<String>,
@@ -119,8 +131,10 @@ pub struct ApplicationChange {
     pub meta_app_id: Option<String>,
     /// See [`Application::connection_type`].
     pub connection_type: Option<ConnectionType>,
-    /// See [`Application::timezone`].
-    pub timezone: Option<String>,
+    /// See [`Application::timezone`]; `Some(None)` follows Meta again.
+    pub timezone: Option<Option<String>>,
+    /// See [`Application::meta_timezone_id`].
+    pub meta_timezone: Option<MetaTimezone>,
     /// See [`Application::meta_billing`].
     pub meta_billing: Option<MetaBilling>,
     /// See [`Application::number_per_second`]; `Some(None)` goes back to the default.

@@ -37,7 +37,7 @@ pub struct Connect {
 pub struct Change {
     /// Its name.
     pub display_name: Option<String>,
-    /// IANA zone.
+    /// IANA zone, or [`FOLLOW_META`].
     pub timezone: Option<String>,
     /// Who pays Meta.
     pub meta_billing: Option<MetaBilling>,
@@ -48,6 +48,9 @@ pub struct Change {
     /// Days that bodies are kept.
     pub body_retention_days: Option<u16>,
 }
+
+/// In place of a zone: what Meta says of the account.
+pub const FOLLOW_META: &str = "meta";
 
 /// The highest ceiling that Meta gives a number is 1,000 a second (meta-cloud-api §4); a bench
 /// against the simulator may go further.
@@ -115,10 +118,11 @@ impl Engine {
     pub async fn change_application(self: &Arc<Self>, app: &App, change: Change) -> Result<Arc<App>, ControlFault> {
         let mut faults: Vec<FieldFault> = Vec::new();
         faults.extend(change.display_name.as_deref().and_then(|name| name_fault("displayName", name)));
-        if let Some(zone) = &change.timezone
+        let timezone = change.timezone.map(|zone| (zone != FOLLOW_META).then_some(zone));
+        if let Some(Some(zone)) = &timezone
             && let Err(problem) = zone.parse::<Zone>()
         {
-            faults.push(FieldFault::new("timezone", problem.to_string()));
+            faults.push(FieldFault::new("timezone", format!("{problem}, or {FOLLOW_META} for the account's own")));
         }
         if let Some(Some(ceiling)) = change.number_per_second
             && (ceiling == 0 || ceiling > NUMBER_PER_SECOND_MAX)
@@ -135,7 +139,7 @@ impl Engine {
         }
         let change = ApplicationChange {
             display_name: change.display_name,
-            timezone: change.timezone,
+            timezone,
             meta_billing: change.meta_billing,
             number_per_second: change.number_per_second,
             enforce_window: change.enforce_window,

@@ -28,6 +28,9 @@ pub(super) const PAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// What we need of a template's definition to check a send against it and to price it.
 const TEMPLATE_FIELDS: &str = "id,name,language,status,category,sub_category,previous_category,parameter_format,components";
 
+/// Digits of a time zone's number: Meta's have three.
+const ZONE_ID_MAX: usize = 9;
+
 const NUMBER_FIELDS: &str = "id,display_phone_number,verified_name,quality_rating,status,name_status,throughput,\
 whatsapp_business_manager_messaging_limit,platform_type,is_on_biz_app";
 
@@ -86,6 +89,12 @@ pub struct WabaView {
     pub marketing_messages_lite_api_status: Option<String>,
     /// Whether marketing templates are refused on `/messages`.
     pub disable_marketing_messages_on_cloud_api: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct ZonedAccount {
+    #[serde(default, deserialize_with = "text_or_number")]
+    timezone_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +158,29 @@ impl GraphClient {
         parse(&self.read(link, path, deadline, trace).await?, "the number")
     }
 
-    /// A WABA, for its time zone and state.
+    /// Meta's number of a WABA's time zone, and nothing else of it: a field that its version of the
+    /// API does not have would fail the whole answer. `None` where Meta does not say.
+    ///
+    /// # Errors
+    /// [`GraphFailure`], as for [`GraphClient::number`]; what is no number is an unreadable answer.
+    pub async fn waba_timezone(
+        &self,
+        link: &Link,
+        waba_id: &str,
+        deadline: Option<Duration>,
+        trace: &Trace,
+    ) -> Result<Option<String>, GraphFailure> {
+        let path = link.path_of(waba_id, "", "fields=timezone_id").map_err(bad_id)?;
+        let account: ZonedAccount = parse(&self.read(link, path, deadline, trace).await?, "the account's time zone")?;
+        match account.timezone_id {
+            Some(id) if id.is_empty() || id.len() > ZONE_ID_MAX || !id.bytes().all(|b| b.is_ascii_digit()) => {
+                Err(unreadable("the account's time zone is no number"))
+            }
+            id => Ok(id),
+        }
+    }
+
+    /// A WABA, for its state.
     ///
     /// # Errors
     /// [`GraphFailure`], as for [`GraphClient::number`].

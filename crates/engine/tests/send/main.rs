@@ -15,3 +15,4 @@ mod repeats;
 mod restarts;
 mod store_trouble;
 mod templates;
+mod zones;

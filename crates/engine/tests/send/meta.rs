@@ -76,6 +76,8 @@ pub(crate) struct Meta {
     templates: Mutex<Vec<Value>>,
     template_ends: Mutex<VecDeque<End>>,
     asked_for_templates: AtomicU64,
+    timezone_id: Mutex<Option<String>>,
+    zone_ends: Mutex<VecDeque<End>>,
     wamids: AtomicU64,
 }
 
@@ -100,6 +102,16 @@ impl Meta {
         self.template_ends.lock().push_back(end);
     }
 
+    /// What `GET /{waba}?fields=timezone_id` gives; at first Meta does not say.
+    pub(crate) fn has_zone(&self, id: &str) {
+        *self.timezone_id.lock() = Some(id.to_owned());
+    }
+
+    /// The next `GET /{waba}?fields=timezone_id` ends so instead.
+    pub(crate) fn next_zone(&self, end: End) {
+        self.zone_ends.lock().push_back(end);
+    }
+
     pub(crate) fn asked_for_templates(&self) -> u64 {
         self.asked_for_templates.load(Ordering::SeqCst)
     }
@@ -110,6 +122,13 @@ impl Meta {
     }
 
     fn first_end(&self, request: &GraphRequest) -> End {
+        if request.method == Method::GET && !request.path_and_query.path().ends_with("/message_templates") {
+            let account = match &*self.timezone_id.lock() {
+                Some(id) => json!({"id": "2001", "timezone_id": id}),
+                None => json!({"id": "2001"}),
+            };
+            return self.zone_ends.lock().pop_front().unwrap_or_else(|| End::Answer(200, account.to_string()));
+        }
         if request.method == Method::GET {
             self.asked_for_templates.fetch_add(1, Ordering::SeqCst);
             let list = json!({"data": *self.templates.lock(), "paging": {"cursors": {"before": "a", "after": "b"}}});

@@ -38,7 +38,7 @@ impl Applications for SqliteStore {
 /// `key` first, the others as [`read`] and [`save`] count them.
 const COLUMNS: &str = "id, organization, uuid, app_id, display_name, status, phone_number_id, waba_id, phone_number,
    token_sealed, meta_app_id, connection_type, timezone, meta_billing, number_per_second, enforce_window,
-   body_retention_days, paused, created_at, updated_at";
+   body_retention_days, paused, created_at, updated_at, meta_timezone_id";
 
 fn create(connection: &Connection, new: &NewApplication) -> Result<Created<Application>, Failure> {
     // Asked before the insert: there is one writer, so what is so here is so below.
@@ -65,7 +65,8 @@ fn create(connection: &Connection, new: &NewApplication) -> Result<Created<Appli
         token_sealed: None,
         meta_app_id: None,
         connection_type: ConnectionType::CloudApi,
-        timezone: "UTC".to_owned(),
+        timezone: None,
+        meta_timezone_id: None,
         meta_billing: MetaBilling::Operator,
         number_per_second: None,
         enforce_window: false,
@@ -102,16 +103,21 @@ fn update(
 }
 
 fn changed(before: Application, change: ApplicationChange, at: UnixMs) -> Application {
+    let waba_id = change.waba_id.or_else(|| before.waba_id.clone());
+    // The zone of an account that this is not any more says nothing.
+    let known = before.meta_timezone_id.filter(|_| waba_id == before.waba_id);
+    let told = change.meta_timezone.filter(|told| waba_id.as_deref() == Some(told.waba_id.as_str()));
     Application {
         display_name: change.display_name.unwrap_or(before.display_name),
         status: change.status.unwrap_or(before.status),
         phone_number_id: change.phone_number_id.or(before.phone_number_id),
-        waba_id: change.waba_id.or(before.waba_id),
+        waba_id,
         phone_number: change.phone_number.or(before.phone_number),
         token_sealed: change.token_sealed.or(before.token_sealed),
         meta_app_id: change.meta_app_id.or(before.meta_app_id),
         connection_type: change.connection_type.unwrap_or(before.connection_type),
         timezone: change.timezone.unwrap_or(before.timezone),
+        meta_timezone_id: told.map(|told| told.id).or(known),
         meta_billing: change.meta_billing.unwrap_or(before.meta_billing),
         number_per_second: change.number_per_second.unwrap_or(before.number_per_second),
         enforce_window: change.enforce_window.unwrap_or(before.enforce_window),
@@ -132,11 +138,11 @@ fn save(connection: &Connection, key: Option<ApplicationId>, row: &Application) 
     let sql = match key {
         None => format!(
             "INSERT INTO applications ({COLUMNS})
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)"
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
         ),
         Some(_) => format!(
             "UPDATE applications
-             SET ({COLUMNS}) = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+             SET ({COLUMNS}) = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
              WHERE id = ?1"
         ),
     };
@@ -161,6 +167,7 @@ fn save(connection: &Connection, key: Option<ApplicationId>, row: &Application) 
         paused,
         row.created_at.0,
         row.updated_at.0,
+        row.meta_timezone_id,
     ])?;
     Ok(())
 }
@@ -208,6 +215,7 @@ fn read(row: &Row<'_>) -> Result<Application, Failure> {
         paused,
         created_at: UnixMs(cells.get(18, "created_at")?),
         updated_at: UnixMs(cells.get(19, "updated_at")?),
+        meta_timezone_id: cells.get(20, "meta_timezone_id")?,
     })
 }
 

@@ -7,7 +7,7 @@ use turnpike_domain::ledger::Balance;
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::send::{ConnectionType, MetaBilling, Mode};
 use turnpike_store::StoreError;
-use turnpike_store::applications::{Application, ApplicationChange, ApplicationStatus, NewApplication, Paused};
+use turnpike_store::applications::{Application, ApplicationChange, ApplicationStatus, MetaTimezone, NewApplication, Paused};
 use turnpike_store::keys::{ApiKeyRow, KeyEnd, KeyPolicy, NewApiKey};
 use turnpike_store::organizations::{Created, NewOrganization, Organization};
 use turnpike_store::rates::ImportedCard;
@@ -82,7 +82,8 @@ async fn a_new_application_is_a_draft_without_a_number() {
     let acme = organization(&*opened.store, "acme").await;
     let shop = application(&*opened.store, &acme, "shop").await;
     assert_eq!((shop.status, shop.phone_number_id.as_deref(), shop.token_sealed.as_deref()), (ApplicationStatus::Draft, None, None));
-    assert_eq!((shop.timezone.as_str(), shop.connection_type, shop.meta_billing), ("UTC", ConnectionType::CloudApi, MetaBilling::Operator));
+    assert_eq!((&shop.timezone, &shop.meta_timezone_id), (&None, &None));
+    assert_eq!((shop.connection_type, shop.meta_billing), (ConnectionType::CloudApi, MetaBilling::Operator));
     assert_eq!((shop.body_retention_days, shop.enforce_window, shop.number_per_second), (30, false, None));
     assert_eq!((shop.created_at, shop.updated_at, shop.organization), (NOW, NOW, acme.key));
     let opened = opened.again().await;
@@ -114,7 +115,8 @@ fn every_field() -> ApplicationChange {
         token_sealed: Some(vec![1, 0, 255]),
         meta_app_id: Some("4711".to_owned()),
         connection_type: Some(ConnectionType::Coexistence),
-        timezone: Some("Europe/Istanbul".to_owned()),
+        timezone: Some(Some("Europe/Istanbul".to_owned())),
+        meta_timezone: Some(MetaTimezone { waba_id: "102290129340398".to_owned(), id: "999".to_owned() }),
         meta_billing: Some(MetaBilling::Customer),
         number_per_second: Some(Some(1_000)),
         enforce_window: Some(true),
@@ -145,7 +147,8 @@ async fn every_field_of_an_application_can_change_and_the_others_stay() {
         token_sealed: change.token_sealed,
         meta_app_id: change.meta_app_id,
         connection_type: ConnectionType::Coexistence,
-        timezone: "Europe/Istanbul".to_owned(),
+        timezone: Some("Europe/Istanbul".to_owned()),
+        meta_timezone_id: Some("999".to_owned()),
         meta_billing: MetaBilling::Customer,
         number_per_second: Some(1_000),
         enforce_window: true,
@@ -164,6 +167,26 @@ async fn every_field_of_an_application_can_change_and_the_others_stay() {
     let lift = ApplicationChange { paused: Some(None), number_per_second: Some(None), ..ApplicationChange::default() };
     let lifted = opened.store.update_application(acme.key, shop.key, lift, later).await.expect("answered").map(made);
     assert_eq!(lifted, Some(Application { paused: None, number_per_second: None, ..expected }));
+}
+
+#[tokio::test]
+async fn what_meta_says_of_an_accounts_time_zone_is_kept_for_that_account_only() {
+    let opened = Opened::new();
+    let acme = organization(&*opened.store, "acme").await;
+    let shop = application(&*opened.store, &acme, "shop").await;
+    let told = |waba_id: &str, id: &str| ApplicationChange {
+        meta_timezone: Some(MetaTimezone { waba_id: waba_id.to_owned(), id: id.to_owned() }),
+        ..ApplicationChange::default()
+    };
+    let zone = async |change: ApplicationChange| {
+        let changed = opened.store.update_application(acme.key, shop.key, change, NOW).await.expect("answered").map(made);
+        changed.expect("it is there").meta_timezone_id
+    };
+    assert_eq!(zone(told("1", "58")).await, None, "it has no account yet");
+    assert_eq!(zone(ApplicationChange { waba_id: Some("1".to_owned()), ..told("1", "58") }).await.as_deref(), Some("58"));
+    assert_eq!(zone(told("2", "7")).await.as_deref(), Some("58"), "another account's");
+    assert_eq!(zone(ApplicationChange { waba_id: Some("1".to_owned()), ..Default::default() }).await.as_deref(), Some("58"));
+    assert_eq!(zone(ApplicationChange { waba_id: Some("2".to_owned()), ..Default::default() }).await, None, "not heard of yet");
 }
 
 #[tokio::test]

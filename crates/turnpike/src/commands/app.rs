@@ -152,7 +152,7 @@ enum ConnectionType {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Settings")]
 struct Settings {
-    /// Time zone of its prices' dates, such as Europe/Istanbul
+    /// Time zone of its prices' dates, such as Europe/Istanbul; meta for that of its account at Meta
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
     /// Who pays Meta: operator (from the wallet) or customer (directly)
@@ -319,13 +319,24 @@ fn record(context: &Context, data: &Value) {
         ("Token", if data["hasToken"] == true { "[set]".into() } else { Cell::default() }),
         ("Connection", text(&data["connectionType"]).into()),
         ("Ceiling", format!("{} messages a second", text(&data["numberPerSecond"])).into()),
-        ("Time zone", text(&data["timezone"]).into()),
+        ("Time zone", zone(data).into()),
+        ("Zone to be set", Cell::new(text(&data["timezoneAdvice"]), Style::Bad)),
         ("Meta is paid by", text(&data["metaBilling"]).into()),
         ("Window enforced", yes_no(&data["enforceWindow"]).into()),
         ("Bodies kept", format!("{} days", text(&data["bodyRetentionDays"])).into()),
         ("Templates", templates.into()),
         ("Made", time(&data["createdAt"]).into()),
     ]);
+}
+
+/// A zone and who said so: `Europe/Istanbul, from Meta`.
+pub(super) fn zone(data: &Value) -> String {
+    let zone = text(&data["timezone"]);
+    match data["timezoneFrom"].as_str() {
+        Some("operator") => format!("{zone}, set by an operator"),
+        Some("meta") => format!("{zone}, from Meta"),
+        _ => format!("{zone}, the default"),
+    }
 }
 
 fn number(row: &Value) -> String {

@@ -110,6 +110,14 @@ enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Say what an account is at Meta: its time zone
+    Waba {
+        /// The WABA's id
+        waba: String,
+        /// Meta's number of the zone, such as 58 for Europe/London
+        #[arg(long, value_name = "NUMBER")]
+        timezone_id: String,
+    },
     /// Meta reports any other change: a file with {"field": …, "value": …}
     Event {
         /// The file
@@ -189,6 +197,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut body, "reason", reason.as_deref());
             post("template", &body)?
         }
+        Command::Waba { waba, timezone_id } => post("wabas", &json!({"id": waba, "timezone_id": timezone_id}))?,
         Command::Event { file } => post("event", &read(file)?)?,
         Command::Script { file: Some(file), .. } => script(&simulator, &read(file)?)?,
         Command::Script { file: None, .. } => {
@@ -229,6 +238,10 @@ fn say(context: &Context, command: &Command, answer: &Value) {
     }
     match command {
         Command::Script { clear: true, .. } => context.out.line("All rules are forgotten; statuses come as usual again."),
+        Command::Waba { timezone_id, .. } => {
+            context.out.line(format!("Its time zone is {timezone_id} from now on."));
+            context.out.hint("The gateway asks for it with the templates: turnpike template sync");
+        }
         Command::Script { .. } => context.out.line("The simulator goes by it from now on."),
         Command::Clock { .. } => context.out.record(&[
             ("Simulated time", time(&answer["now"]).into()),

@@ -3,6 +3,7 @@
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
+use super::app::zone;
 use super::context::{Context, count, rows, state, text, time};
 use super::key::OfApp;
 use crate::cli::Remote;
@@ -46,6 +47,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
             let read = usize::try_from(answer.data["templates"].as_u64().unwrap_or_default()).unwrap_or(usize::MAX);
             context.out.line(format!("Read {} from Meta.", count(read, "template", "templates")));
+            context.out.line(format!("Prices' dates begin in {}.", zone(&answer.data)));
+            if let Some(advice) = answer.data["timezoneAdvice"].as_str() {
+                context.out.hint(advice);
+            }
             Ok(())
         }
     }

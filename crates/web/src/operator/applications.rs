@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+use turnpike_domain::rates::ZoneFrom;
 use turnpike_domain::send::{ConnectionType, MetaBilling, Mode};
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::control::applications::{Change, Connect};
@@ -29,7 +30,11 @@ pub(super) struct ApplicationView {
     meta_app_id: Option<String>,
     has_token: bool,
     connection_type: ConnectionType,
+    /// The one that prices go by.
     timezone: String,
+    timezone_from: ZoneFrom,
+    meta_timezone_id: Option<String>,
+    timezone_advice: Option<String>,
     meta_billing: MetaBilling,
     number_per_second: u32,
     enforce_window: bool,
@@ -57,7 +62,10 @@ impl ApplicationView {
             meta_app_id: row.meta_app_id.clone(),
             has_token: row.token_sealed.is_some(),
             connection_type: row.connection_type,
-            timezone: row.timezone.clone(),
+            timezone: app.zone.zone.name().to_owned(),
+            timezone_from: app.zone.from,
+            meta_timezone_id: row.meta_timezone_id.clone(),
+            timezone_advice: app.zone_advice(),
             meta_billing: row.meta_billing,
             number_per_second: app.number_per_second,
             enforce_window: row.enforce_window,
@@ -117,6 +125,7 @@ impl From<ConnectBody> for Connect {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ChangeBody {
     display_name: Option<String>,
+    /// An IANA zone, or `meta` for the account's own.
     timezone: Option<String>,
     meta_billing: Option<MetaBilling>,
     /// 0 goes back to the connection type's ceiling.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::Deserialize;
+use turnpike_domain::rates::ZoneFrom;
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::directory::App;
 use turnpike_store::BackupReport;
@@ -41,11 +42,29 @@ pub(super) async fn doctor(State(operator): State<Operator>) -> Data<Vec<Check>>
             Ok(detail) => Check { name, ok: true, detail, advice: None },
             Err((detail, advice)) => Check { name, ok: false, detail, advice: Some(advice) },
         });
+        checks.push(time_zone(app));
     }
     checks.extend(endpoints(&operator, &apps).await);
     checks.push(quarantine(&operator).await);
     checks.push(erasures(&operator).await);
     Data(checks)
+}
+
+/// Where an application's prices begin their dates; wrong only where Meta told a zone that nobody
+/// here can name.
+fn time_zone(app: &App) -> Check {
+    let name = format!("time zone of {}", app.row.app_id);
+    let zone = app.zone.zone.name();
+    if let (Some(id), advice @ Some(_)) = (&app.zone.unknown_meta_id, app.zone_advice()) {
+        let detail = format!("Meta says {id}, which is not known to this version; prices' dates begin in {zone}");
+        return Check { name, ok: false, detail, advice };
+    }
+    let from = match app.zone.from {
+        ZoneFrom::Operator => "set by an operator",
+        ZoneFrom::Meta => "the account's, from Meta",
+        ZoneFrom::Default => "the default; Meta has not told the account's yet",
+    };
+    Check { name, ok: true, detail: format!("{zone}, {from}"), advice: None }
 }
 
 /// Endpoints that do not take their events, each with what to do, and how many do. Who switched one

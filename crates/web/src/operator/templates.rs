@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
+use turnpike_domain::rates::ZoneFrom;
 use turnpike_domain::send::Mode;
 use turnpike_engine::control::ControlFault;
 
@@ -26,9 +27,14 @@ pub(super) struct TemplateView {
     synced_at: String,
 }
 
+/// What was read: templates, and where prices' dates begin by now.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Synced {
     templates: usize,
+    timezone: String,
+    timezone_from: ZoneFrom,
+    timezone_advice: Option<String>,
 }
 
 /// What a list shows of Meta's definition.
@@ -79,5 +85,8 @@ pub(super) async fn sync(
     let app = operator.application(&app)?;
     let templates = operator.engine.sync_templates(&app, mode_of(which.sandbox)).await.map_err(ControlFault::Rule)?;
     tracing::info!(actor = actor.name(), application.id = %app.row.app_id, templates, "synced templates");
-    Ok(Data(Synced { templates }))
+    // Anew, since the sync may have changed it.
+    let app = operator.engine.directory().application(app.row.key).ok_or(ControlFault::NotFound("application"))?;
+    let (timezone, timezone_from) = (app.zone.zone.name().to_owned(), app.zone.from);
+    Ok(Data(Synced { templates, timezone, timezone_from, timezone_advice: app.zone_advice() }))
 }
