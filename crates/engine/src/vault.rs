@@ -43,15 +43,8 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Purpose; 7] = [
-        Purpose::Token,
-        Purpose::Content,
-        Purpose::Answer,
-        Purpose::Event,
-        Purpose::Webhook,
-        Purpose::Endpoint,
-        Purpose::Erasure,
-    ];
+    pub const ALL: [Purpose; 7] =
+        [Purpose::Token, Purpose::Content, Purpose::Answer, Purpose::Event, Purpose::Webhook, Purpose::Endpoint, Purpose::Erasure];
 
     /// Unique, and never changed: stored rows were sealed under it.
     fn context(self) -> &'static str {

@@ -3,7 +3,8 @@
 //! A user is in the record of requests, in what is remembered beyond a restart, and in what is still to
 //! be told. A recorded request that names them stays as a husk (when, which method), so that counts stay
 //! true; everything else of it goes. Names are the number, the business-scoped id and its parent, and
-//! each is found as a word of its own, also within a message id, where Meta hides the number.
+//! each is found as a word of its own, also within a message id, where Meta hides the number. A username
+//! is not looked for: it may be any word, and nothing is sent to one.
 
 use std::sync::Arc;
 
@@ -29,7 +30,6 @@ impl Names {
             names.extend(person.phone);
             names.push(person.user_id);
             names.extend(person.parent_user_id);
-            names.extend(person.username);
         }
         names.retain(|name| !name.is_empty());
         names.sort();

@@ -10,6 +10,7 @@ use turnpike_domain::time::UnixMs;
 use uuid::Uuid;
 
 use crate::Answer;
+use crate::events::KeptWebhook;
 
 /// An erasure that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,10 @@ pub trait Erasures {
 
     /// How the journal stands.
     fn erasure_journal(&self) -> Answer<'_, JournalStanding>;
+
+    /// The youngest raw webhook that is kept: a pass over all of them ends there, however fast new ones
+    /// come.
+    fn newest_raw_webhook(&self) -> Answer<'_, Option<KeptWebhook>>;
 
     /// Copies the write-ahead log into the database and cuts it, so that no page stays as it was
     /// before. `false` where readers (a backup, say) kept it from being cut: try again later.

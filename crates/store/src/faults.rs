@@ -103,6 +103,7 @@ pub enum Method {
     FinishErasure,
     ForgetErasures,
     ErasureJournal,
+    NewestRawWebhook,
     CutLog,
     CreateEndpoint,
     Endpoints,

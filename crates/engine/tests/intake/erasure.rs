@@ -145,3 +145,112 @@ fn an_erased_user_is_in_no_event_no_message_and_no_webhook() {
     });
     house.finish();
 }
+
+/// How many events of an application have their bodies.
+async fn bodies_of(house: &House, app: &str) -> usize {
+    let app = house.app(app);
+    let first = Some(turnpike_store::events::EventKey(0));
+    let (events, _) = house.engine().store().events_after(app.row.organization, app.row.key, first, 100).await.expect("the store answers");
+    events.iter().filter(|event| event.body.is_some()).count()
+}
+
+/// Puts a backup's database in the place of the folder's, as a restore that keeps the journal does.
+fn put_back(backup: &std::path::Path, folder: &std::path::Path) {
+    use turnpike_store::sqlite::{DATABASE_FILE, ERASURES_FILE, restore};
+    let restored = tempfile::tempdir().expect("a folder");
+    let target = restored.path().join("restored");
+    let report = restore(backup, &target, &[folder.join(ERASURES_FILE)]).expect("restored");
+    assert_eq!(report.erasures_owed, 1);
+    for file in [DATABASE_FILE.to_owned(), format!("{DATABASE_FILE}-wal"), format!("{DATABASE_FILE}-shm")] {
+        drop(std::fs::remove_file(folder.join(file)));
+    }
+    for file in [DATABASE_FILE, ERASURES_FILE] {
+        std::fs::copy(target.join(file), folder.join(file)).expect("copied");
+    }
+}
+
+#[test]
+fn what_an_older_backup_brings_back_is_erased_by_names_that_it_never_joined() {
+    let mut house = house();
+    let room = tempfile::tempdir().expect("a folder");
+    let backup = room.path().join("backup");
+    let before = house.run(async {
+        let other = house.organization("other").await;
+        house.application(&other, "other-main", "1002", "2002").await;
+        // By number alone, and by an id of which nobody knows yet that it is the same user's.
+        post(&house, &from(NUMBER, WABA, [("from", TO), ("from_user_id", "")], "wamid.1")).await;
+        post(&house, &from(NUMBER, WABA, [("from", ""), ("from_user_id", "TR.1349")], "wamid.2")).await;
+        post(&house, &from("1009", "2009", [("from", TO), ("from_user_id", "")], "wamid.q")).await;
+        post(&house, &from("1002", "2002", [("from", TO), ("from_user_id", "")], "wamid.o")).await;
+        sent(house.send(text("a secret")).await);
+        let before = kept(&house).await;
+        house.engine().store().backup(backup.clone()).await.expect("backed up");
+        // Only after the backup they are known to be one.
+        post(&house, &from(NUMBER, WABA, [("from", TO), ("from_user_id", "TR.1349")], "wamid.3")).await;
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        let erased = house.engine().erase_user(&acme, TO).await.expect("erased");
+        assert_eq!((erased.names, erased.unreadable), (2, 0), "{erased:?}");
+        assert!(
+            !before.iter().filter(|(place, _)| matches!(place, KeptWebhook::Quarantined(_))).any(|(_, sealed)| in_any_file(&house, sealed))
+        );
+        before
+    });
+    // Twice: an erasure that was applied once is owed to the next backup just as well.
+    for _ in 0..2 {
+        house.crash_and(|folder| put_back(&backup, folder));
+        house.run(async {
+            // At the start, before anything else: rows are empty.
+            assert_eq!(house.only_message().await.to, None);
+            assert_eq!(bodies_of(&house, "acme-main").await, 0);
+            assert_eq!(house.engine().erasures_standing().await.expect("answered").open, 1);
+            // What needs its webhooks opened follows.
+            assert_eq!(house.engine().carry_out_erasures().await.expect("carried out"), 1);
+            assert_eq!(house.engine().erasures_standing().await.expect("answered").open, 0);
+            let left: BTreeSet<KeptWebhook> = kept(&house).await.into_iter().map(|(place, _)| place).collect();
+            assert_eq!(left.len(), 1, "the other organization's: {left:?}");
+            for (place, sealed) in &before {
+                assert_eq!(in_any_file(&house, sealed), left.contains(place), "{place:?}");
+            }
+            assert_eq!(bodies_of(&house, "other-main").await, 1);
+        });
+    }
+    house.finish();
+}
+
+#[test]
+fn an_erasure_is_not_done_before_the_log_is_cut_and_goes_on_where_the_store_failed() {
+    use turnpike_engine::erasures::ErasureState;
+    use turnpike_store::faults::{Fault, Method};
+    let mut house = house();
+    house.run(async {
+        post(&house, &from(NUMBER, WABA, [("from", TO), ("from_user_id", "")], "wamid.1")).await;
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        // Whatever step fails, the erasure is remembered and not done.
+        let mut ids = Vec::new();
+        for step in
+            [Method::NamesOfUser, Method::NoteErasureNames, Method::EraseUser, Method::KeptWebhooks, Method::CutLog, Method::FinishErasure]
+        {
+            house.faults().fail_next(step, Fault::Unavailable);
+            let id = house.engine().ask_erasure(&acme, TO).await.expect("asked");
+            assert!(house.engine().carry_out_erasures().await.is_err(), "{step:?}");
+            assert_eq!(house.engine().erasure(&acme, id).await.expect("known").state, ErasureState::Pending, "{step:?}");
+            ids.push(id);
+        }
+        // One that was not remembered is not answered.
+        house.faults().fail_next(Method::AskErasure, Fault::Unavailable);
+        assert!(house.engine().ask_erasure(&acme, TO).await.is_err());
+    });
+    house.crash();
+    house.run(async {
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        assert_eq!(house.engine().carry_out_erasures().await.expect("carried out"), 6);
+        let all = house.engine().erasures_of(&acme).await.expect("listed");
+        assert!(all.len() == 6 && all.iter().all(|erasure| erasure.state == ErasureState::Done), "{all:?}");
+        assert_eq!(kept(&house).await, []);
+        // Late ones are seen.
+        house.engine().ask_erasure(&acme, TO).await.expect("asked");
+        house.clock.advance(73 * 3_600_000);
+        assert_eq!(house.engine().erasures_standing().await.expect("answered").late, 1);
+    });
+    house.finish();
+}

@@ -175,9 +175,15 @@ impl House {
     /// Ends the process as far as the folder can tell: tasks are gone where they stand, nothing is
     /// settled; then starts again.
     pub(crate) fn crash(&mut self) {
+        self.crash_and(|_| ());
+    }
+
+    /// Ends it like [`House::crash`], does something to its folder, and starts again.
+    pub(crate) fn crash_and(&mut self, meanwhile: impl FnOnce(&std::path::Path)) {
         let Life { engine, faults, runtime, .. } = self.life.take().expect("the house stands");
         drop(runtime);
         drop((engine, faults));
+        meanwhile(self.folder.path());
         self.begin();
     }
 

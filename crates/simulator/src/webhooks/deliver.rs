@@ -159,7 +159,9 @@ impl Queue {
         let retries = state.retries.len();
         state.retries.retain(|delivery| !delivery.names(names));
         state.given_up += (retries - state.retries.len()) as u64;
-        state.attempts.retain(|attempt| !attempt.events.iter().any(|label| names.stand_in(label.as_bytes())) && !names.stand_in(attempt.answer.as_bytes()));
+        state.attempts.retain(|attempt| {
+            !attempt.events.iter().any(|label| names.stand_in(label.as_bytes())) && !names.stand_in(attempt.answer.as_bytes())
+        });
         before - count(&state)
     }
 

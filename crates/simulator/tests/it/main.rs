@@ -7,6 +7,7 @@ mod doors;
 mod faults_http1;
 mod faults_http2;
 mod files;
+mod forgetting;
 mod mangling;
 mod playing;
 mod process;

@@ -353,6 +353,10 @@ impl Erasures for FaultyStore {
         self.call(Method::ErasureJournal, |inner| inner.erasure_journal())
     }
 
+    fn newest_raw_webhook(&self) -> Answer<'_, Option<KeptWebhook>> {
+        self.call(Method::NewestRawWebhook, |inner| inner.newest_raw_webhook())
+    }
+
     fn cut_log(&self) -> Answer<'_, bool> {
         self.call(Method::CutLog, |inner| inner.cut_log())
     }

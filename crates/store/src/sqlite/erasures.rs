@@ -16,10 +16,11 @@ use turnpike_domain::time::UnixMs;
 use uuid::Uuid;
 
 use self::journal::{Journal, Told};
-use super::SqliteStore;
 use super::failure::Failure;
 use super::open::OpenError;
+use super::{SqliteStore, events};
 use crate::erasures::{Erasure, ErasureDone, Erasures, JournalStanding, NewErasure};
+use crate::events::KeptWebhook;
 use crate::{Answer, StoreError};
 
 const COLUMNS: &str = "id, organization, asked_at, sealed, names, owed, done_at, erased, name_count, webhooks, unreadable";
@@ -217,6 +218,10 @@ impl Erasures for SqliteStore {
 
     fn erasure_journal(&self) -> Answer<'_, JournalStanding> {
         Box::pin(async { Ok(self.erasures.standing()) })
+    }
+
+    fn newest_raw_webhook(&self) -> Answer<'_, Option<KeptWebhook>> {
+        Box::pin(self.read(events::newest_raw_webhook))
     }
 
     fn cut_log(&self) -> Answer<'_, bool> {

@@ -85,7 +85,8 @@ pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> Result<(), Failu
     })?;
     let applied = (report.erasures_owed > 0 && report.master_key_present).then(|| erase_again(context));
     if context.out.json {
-        let mut shown = serde_json::to_value(&report).map_err(|problem| Failure::Refused(format!("the report cannot be shown: {problem}")))?;
+        let mut shown =
+            serde_json::to_value(&report).map_err(|problem| Failure::Refused(format!("the report cannot be shown: {problem}")))?;
         shown["erasuresApplied"] = matches!(applied, Some(Ok(()))).into();
         context.out.data(&shown);
         return Ok(());
@@ -96,7 +97,9 @@ pub(crate) fn restore(args: &RestoreArgs, context: &Context) -> Result<(), Failu
         let owed = count(number(report.erasures_owed), "erasure", "erasures");
         context.out.line(match applied {
             Some(Ok(())) => format!("{owed} from after the backup: applied again."),
-            Some(Err(failure)) => format!("{owed} from after the backup: the first start applies them again. Here they could not be: {failure}"),
+            Some(Err(failure)) => {
+                format!("{owed} from after the backup: the first start applies them again. Here they could not be: {failure}")
+            }
             None => format!("{owed} from after the backup: the first start applies them again."),
         });
     }

@@ -130,7 +130,9 @@ async fn erasures(operator: &Operator) -> Check {
         Ok(found) if found.unreadable > 0 => check(
             false,
             format!("{} cannot be read, so nobody knows whom they are about", found.unreadable),
-            Some("Put back erasures.journal from the newest backup, or the master key that it was written under; else ask for these erasures again."),
+            Some(
+                "Put back erasures.journal from the newest backup, or the master key that it was written under; else ask for these erasures again.",
+            ),
         ),
         Ok(found) if found.late > 0 => {
             check(false, format!("{} are not done after 72 hours", found.late), Some("Look at the log: it says what stands in the way."))

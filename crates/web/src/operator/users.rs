@@ -114,10 +114,7 @@ pub(super) async fn erasures(State(operator): State<Operator>, Path(org): Path<S
 }
 
 /// One of them.
-pub(super) async fn erasure(
-    State(operator): State<Operator>,
-    Path((org, id)): Path<(String, String)>,
-) -> Result<Data<ErasureView>, Fault> {
+pub(super) async fn erasure(State(operator): State<Operator>, Path((org, id)): Path<(String, String)>) -> Result<Data<ErasureView>, Fault> {
     let organization = operator.organization(&org)?;
     let id = uuid::Uuid::try_parse(&id).map_err(|_| ControlFault::NotFound("erasure"))?;
     Ok(Data(operator.engine.erasure(&organization, id).await?))

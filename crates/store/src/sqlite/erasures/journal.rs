@@ -137,8 +137,7 @@ impl Read {
 
 fn lines_of(told: &Told) -> Vec<Line> {
     let Told { new, names } = told;
-    let mut lines =
-        vec![Line::Erase { id: new.id, organization: new.organization, at: new.at.0, sealed: hex::encode(&new.sealed) }];
+    let mut lines = vec![Line::Erase { id: new.id, organization: new.organization, at: new.at.0, sealed: hex::encode(&new.sealed) }];
     lines.extend(names.as_ref().map(|names| Line::Names { id: new.id, sealed: hex::encode(names) }));
     lines
 }

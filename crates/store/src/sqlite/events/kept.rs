@@ -51,6 +51,17 @@ pub(super) fn after(connection: &Connection, after: Option<KeptWebhook>, limit: 
     Ok(Vec::new())
 }
 
+/// The youngest raw webhook, emptied ones among them.
+pub(in crate::sqlite) fn newest_raw(connection: &Connection) -> Result<Option<KeptWebhook>, Failure> {
+    for day in days(connection)?.into_iter().rev() {
+        let newest: Option<i64> = connection.query_row(&format!("SELECT max(id) FROM {}", raw_table(day)), [], |row| row.get(0))?;
+        if let Some(id) = newest {
+            return Ok(Some(KeptWebhook::Raw(day, id)));
+        }
+    }
+    Ok(None)
+}
+
 /// Days that raw webhooks are kept of, oldest first.
 fn days(connection: &Connection) -> Result<Vec<UtcDay>, Failure> {
     let names: Vec<String> = connection

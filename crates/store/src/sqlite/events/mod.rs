@@ -20,6 +20,7 @@ use uuid::Uuid;
 pub(super) use self::forget::STATUSES_FORGOTTEN;
 pub(super) use self::ids::{event_id, event_key};
 pub(super) use self::job::{EventsJob, set_wallet_alert, wallet_alert};
+pub(super) use self::kept::newest_raw as newest_raw_webhook;
 pub(super) use self::notices::leave as leave_notice;
 pub(super) use self::state::{BLOCK, EventState, RecoveredEvents, bodies_table, recover};
 use super::SqliteStore;
