@@ -4,8 +4,9 @@ mod door;
 
 use std::time::Duration;
 
-use door::{Answer, Door, read_answer, short, write_all};
-use turnpike_web::server::ServerLimits;
+use door::{Answer, Door, config, read_answer, read_to_end, short, write_all};
+use tokio::io::AsyncWriteExt as _;
+use turnpike_web::server::{ServerConfig, ServerLimits, TrustedProxies};
 
 fn send(headers: &str, body: &str) -> String {
     format!("POST /v1/wa/message HTTP/1.1\r\nHost: gateway\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
@@ -113,4 +114,168 @@ async fn what_makes_a_send_out_of_the_ordinary_is_judged_by_the_library() {
         assert_eq!(answers.len(), 2, "{headers}");
         assert_eq!((answers[0].status, answers[1].code().as_str()), (200, code), "{headers}");
     }
+}
+
+/// The answers to `bytes` on a connection on which this was answered before.
+async fn answers_behind(door: &Door, before: &str, bytes: &[u8]) -> Vec<Answer> {
+    let mut stream = door.connect().await;
+    write_all(&mut stream, before.as_bytes()).await;
+    assert_eq!(read_answer(&mut stream).await.status, 200);
+    write_all(&mut stream, bytes).await;
+    let _ = stream.shutdown().await;
+    Answer::parse(&read_to_end(&mut stream).await)
+}
+
+/// What must be the same by either way: status, every header in any order, the body. A time and an id
+/// that was made need only be there.
+fn face(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
+    let made = |name: &str, value: &str| name == "date" || name == "x-request-id" && value.len() == 26;
+    let mut headers: Vec<(String, String)> = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), if made(name, value) { "made".to_owned() } else { value.clone() }))
+        .collect();
+    headers.sort();
+    (answer.status, headers, String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// Sends of every kind that either way may have to judge.
+fn varied() -> Vec<Vec<u8>> {
+    let full = "Authorization: Bearer pk_x\r\nContent-Type: application/json; charset=utf-8\r\nIdempotency-Key: \"a b\"\r\n\
+                X-Request-Id: mine\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\
+                X-Allow-Duplicate: true\r\nX-Forwarded-For: 203.0.113.9, 127.0.0.1\r\n";
+    let mut all: Vec<Vec<u8>> = [
+        "",
+        full,
+        "Connection: keep-alive\r\n",
+        "Connection: close\r\n",
+        "Connection: Keep-Alive, close\r\n",
+        "Connection: keep-alive\r\nConnection: close\r\n",
+        "Connection: x\r\nUpgrade: h2c\r\n",
+        "Expect: 100-continue\r\n",
+        "Expect: more\r\n",
+        "TE: trailers\r\n",
+        "Trailer: x\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Content-Length: 3\r\n",
+        "Content-Length: 4\r\n",
+        "Host: gateway\r\n",
+        "Authorization: a\r\nAuthorization: a\r\n",
+        "Authorization:\r\n",
+        "authorization:\tBearer x \t\r\n",
+        "Authorization: \u{e9}\r\n",
+        "Content-Type: a\r\nContent-Type: a\r\n",
+        "Idempotency-Key: a\r\nIdempotency-Key: b\r\n",
+        "X-Request-Id: a\r\nX-Request-Id: b\r\n",
+        "X-Request-Id: two words\r\n",
+        "X-Request-Id:\r\n",
+        "traceparent: junk\r\n",
+        "traceparent: junk\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
+        "X-Allow-Duplicate: true\r\nX-Allow-Duplicate: false\r\n",
+        "X-Forwarded-For: junk\r\n",
+        "X-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 203.0.113.9\r\n",
+        "X-Forwarded-For:\r\n",
+        "Authorization: Bearer a\r\nOrigin: https://example.org\r\n",
+        "Origin:\r\n",
+        "X: a\u{0}b\r\n",
+        "X: a\r\n b\r\n",
+        "X : a\r\n",
+        "X\r\n",
+        "X: \n",
+    ]
+    .iter()
+    .map(|headers| send(headers, "abc").into_bytes())
+    .collect();
+    for target in [
+        "/v1/wa/message?mmlite=true&is_fake=1",
+        "/v1/wa/message?",
+        "/v1/wa/message#x",
+        "/v1/wa/message?a#b",
+        "/v1/wa/message?a\u{e9}b",
+        "/v1/wa/message?a\"b<c>{d}|e^f`g",
+        "/v1/wa/message?%zz",
+        "/v1/wa/message/",
+        "/v1/wa/messagex",
+        "//v1/wa/message",
+        "/v1/wa/%6dessage",
+        "http://other/v1/wa/message",
+        "*",
+    ] {
+        all.push(send("", "abc").replacen("/v1/wa/message", target, 1).into_bytes());
+    }
+    for (from, to) in [
+        ("HTTP/1.1", "HTTP/1.0"),
+        ("HTTP/1.1", "HTTP/1.2"),
+        ("POST", "post"),
+        ("POST", "GET"),
+        ("POST", "OPTIONS"),
+        ("POST", "HEAD"),
+        ("Host: gateway", "Host: a b"),
+        ("Host: gateway", "Host:"),
+        ("Host: gateway\r\n", ""),
+        ("Length: 3", "Length: 03"),
+        ("Length: 3", "Length: +3"),
+        ("Length: 3", "Length: 2"),
+        ("Length: 3", "Length: 4"),
+        ("Length: 3", "Length: 0"),
+        ("Length: 3", "Length:"),
+        ("Length: 3", "Length: 1048577"),
+        ("Length: 3", "Length: 18446744073709551616"),
+        ("Content-Length: 3\r\n", ""),
+        ("\r\n", "\n"),
+        ("\r\nHost", "\r\r\nHost"),
+    ] {
+        all.push(send("", "abc").replace(from, to).into_bytes());
+    }
+    for count in [60, 62, 63, 98, 99, 120] {
+        all.push(send(&"X: y\r\n".repeat(count), "abc").into_bytes());
+    }
+    for size in [7_000, 9_000, 16_200, 16_500] {
+        all.push(send(&format!("X: {}\r\n", "y".repeat(size)), "abc").into_bytes());
+        all.push(send("", &"y".repeat(size)).into_bytes());
+    }
+    // One byte of a send is another: what a fault on the way, or somebody with a purpose, makes of it.
+    let whole = send(full, "abc").into_bytes();
+    for at in 0..whole.len() {
+        for byte in [0, b'\n', b'\r', b' ', b':', b'0', b'a', 0x80] {
+            let mut changed = whole.clone();
+            changed[at] = byte;
+            all.push(changed);
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_bytes_get_the_same_answer_from_either() {
+    let trusted_proxies = TrustedProxies::new(vec!["127.0.0.1".parse().expect("an address")]);
+    // No limit of time decides here, however busy the machine is: whoever has said its last is answered.
+    let patient = Duration::from_secs(60);
+    let limits = ServerLimits { first_byte: patient, header: patient, keep_alive_idle: patient, write_stall: patient, ..short() };
+    let door = Door::with(ServerConfig { trusted_proxies, ..config(limits) }).await;
+    let door = &door;
+    let for_the_library = "GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    let all = varied();
+    assert!(all.len() > 2_000, "{}", all.len());
+    let (mut wrong, mut served) = (Vec::new(), 0);
+    for some in all.chunks(32) {
+        let both = some.iter().map(|bytes| async move {
+            (answers_behind(door, &send("", "before"), bytes).await, answers_behind(door, for_the_library, bytes).await)
+        });
+        for (bytes, (express, library)) in some.iter().zip(futures_util::future::join_all(both).await) {
+            let faces = |answers: &[Answer]| answers.iter().map(face).collect::<Vec<_>>();
+            served += usize::from(express.iter().any(|answer| answer.status == 200));
+            if faces(&express) != faces(&library) {
+                wrong.push(format!(
+                    "{:?}\n  by ourselves: {:?}\n  by the library: {:?}",
+                    String::from_utf8_lossy(bytes),
+                    faces(&express),
+                    faces(&library)
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), all.len(), wrong.iter().take(10).cloned().collect::<Vec<_>>().join("\n"));
+    assert!(served > 500, "most of them are good sends still: {served}");
 }

@@ -49,7 +49,9 @@ impl Service for Messaging {
                     Err(refusal) => return render(&refusal, context),
                 };
                 match read_body(&mut request.body, SEND_MAX, self.pace).await {
-                    Ok(body) => json(&format!(r#"{{"isSuccess":true,"data":{{"bytes":{}}}}}"#, body.len())),
+                    Ok(body) => json(&Value::to_string(
+                        &serde_json::json!({"isSuccess": true, "data": {"bytes": body.len()}, "heard": heard(&request, &body)}),
+                    )),
                     Err(refusal) => render(&refusal, context),
                 }
             }
@@ -66,6 +68,15 @@ impl Service for Messaging {
                 });
                 http::Response::new(Body::stream(http_body_util::StreamBody::new(futures_util::stream::iter(pieces))))
             }
+            "/v1/wa/flood" => {
+                // A place in the gate is held for as long as anybody keeps the stream.
+                let Ok(permit) = self.gate.enter() else { return render(&Refusal::NotFound, context) };
+                let pieces = std::iter::from_fn(move || {
+                    let _held = &permit;
+                    Some(Ok::<_, std::io::Error>(hyper::body::Frame::data(bytes::Bytes::from(vec![b'x'; 16 * 1024]))))
+                });
+                http::Response::new(Body::stream(http_body_util::StreamBody::new(futures_util::stream::iter(pieces))))
+            }
             "/v1/wa/huge" => http::Response::new(Body::full(vec![b'x'; 64 * 1024 * 1024])),
             "/v1/wa/who" => json(&format!(
                 r#"{{"address":"{}","here":{},"trace":"{}"}}"#,
@@ -76,6 +87,23 @@ impl Service for Messaging {
             _ => render(&Refusal::NotFound, context),
         }
     }
+}
+
+/// Everything that a handler of a send can know of its request.
+fn heard(request: &Incoming, body: &[u8]) -> Value {
+    let text = |value: Option<&http::HeaderValue>| value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let known = &request.known;
+    serde_json::json!({
+        "body": String::from_utf8_lossy(body),
+        "query": request.head.uri.query(),
+        "authorization": text(known.authorization.as_ref()),
+        "contentType": text(known.content_type.as_ref()),
+        "idempotencyKey": text(known.idempotency_key.as_ref()),
+        "allowDuplicate": text(request.head.headers.get("x-allow-duplicate")),
+        "traceparent": request.traceparent.map(|trace| trace.as_str().to_owned()),
+        "address": request.peer.address().map(|address| address.to_string()),
+        "isOnThisMachine": request.peer.is_on_this_machine(),
+    })
 }
 
 fn json(text: &str) -> Response {
