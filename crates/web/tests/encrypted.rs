@@ -135,6 +135,45 @@ async fn a_stalled_body_of_one_stream_is_told_408_and_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_stream_that_its_http2_peer_does_not_take_is_given_up() {
+    let open = Encrypted::open(short()).await;
+    let tracker = TaskTracker::new();
+    let mut sender = open.connect_h2(&tracker).await;
+    let answer = sender.send_request(request("GET", "/v1/wa/flood").body(Full::default()).expect("a request")).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(open.door.gate.inside(), 1);
+    // Nobody reads it, and nobody says so: the peer's windows are full, and its connection stands.
+    tokio::time::timeout(PATIENCE, async {
+        while open.door.gate.inside() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("what it held is free again");
+    assert!(answer.into_body().collect().await.is_err(), "and what was given of it does not look whole");
+}
+
+#[tokio::test]
+async fn a_stream_comes_whole_over_http2_and_ends_when_its_peer_leaves() {
+    let open = Encrypted::open(short()).await;
+    let tracker = TaskTracker::new();
+    let mut sender = open.connect_h2(&tracker).await;
+    let whole =
+        collect(sender.send_request(request("GET", "/v1/wa/stream").body(Full::default()).expect("a request")).await.expect("an answer"))
+            .await;
+    assert_eq!(whole.body.len(), 3 * "HTTP/1.1 400 piece\r\n\r\n".len());
+    let answer = sender.send_request(request("GET", "/v1/wa/flood").body(Full::default()).expect("a request")).await.expect("an answer");
+    drop((answer, sender));
+    tokio::time::timeout(PATIENCE, async {
+        while open.door.gate.inside() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("what it held is free again");
+}
+
+#[tokio::test]
 async fn an_idle_http2_connection_is_closed_and_a_draining_one_told_so() {
     let open = Encrypted::open(short()).await;
     let tracker = TaskTracker::new();

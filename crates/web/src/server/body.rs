@@ -8,12 +8,15 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 use turnpike_domain::refusal::Refusal;
 
 use super::line::Line;
@@ -65,6 +68,28 @@ impl Body {
         }
     }
 
+    /// Has a stream read by a task of its own, which gives it up where the peer has taken nothing of it
+    /// for `stall`. For HTTP/2: there the library asks a body for bytes only once the peer has made room,
+    /// so one whose peer makes none would never be looked at again, and never end.
+    pub(super) fn read_on_its_own(&mut self, tracker: &TaskTracker, stall: Duration) {
+        use http_body::Body as _;
+        let Kind::Stream(body, streaming) = &mut self.0 else { return };
+        if body.is_end_stream() {
+            return;
+        }
+        let (give, taken) = mpsc::channel(1);
+        let ended_well = Arc::new(AtomicBool::new(false));
+        let handed = Handed { taken, ended_well: ended_well.clone(), left: body.size_hint().exact() };
+        let body = std::mem::replace(body, UnsyncBoxBody::new(handed));
+        let streaming = streaming.take();
+        tracker.spawn(async move {
+            if hand_over(body, &give, stall).await {
+                ended_well.store(true, Ordering::Release);
+            }
+            drop((give, streaming));
+        });
+    }
+
     /// Lets the connection know until when the bytes it writes belong to this body.
     pub(super) fn announce(&mut self, line: &Arc<Line>) {
         if let Kind::Stream(_, streaming) = &mut self.0 {
@@ -96,6 +121,69 @@ impl http_body::Body for Body {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Stream(body, _) => body.size_hint(),
+        }
+    }
+}
+
+/// A stream that another task reads.
+struct Handed {
+    taken: mpsc::Receiver<Piece>,
+    /// Whether it was given to its end; until then the end of what is given is a break.
+    ended_well: Arc<AtomicBool>,
+    left: Option<u64>,
+}
+
+/// What a stream yields.
+type Piece = Result<Frame<Bytes>, BodyError>;
+
+impl http_body::Body for Handed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
+        let this = self.get_mut();
+        this.taken.poll_recv(cx).map(|piece| match piece {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.left = this.left.map(|left| left.saturating_sub(bytes));
+                Some(Ok(frame))
+            }
+            Some(broken) => Some(broken),
+            None if this.ended_well.load(Ordering::Acquire) => None,
+            None => Some(Err("the peer took nothing of the answer for too long".into())),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// What an HTTP/2 peer has to take of a stream within [`ServerLimits::write_stall`](super::ServerLimits):
+/// little, since one who is only slow is not to be given up.
+const TAKEN_WITHIN_STALL_BYTES: usize = 8 * 1024;
+
+/// Gives `body` piece by piece. False where nobody takes them: the other side has left, or stalls.
+async fn hand_over(mut body: UnsyncBoxBody<Bytes, BodyError>, give: &mpsc::Sender<Piece>, stall: Duration) -> bool {
+    use http_body_util::BodyExt as _;
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = give.closed() => return false,
+            piece = body.frame() => piece,
+        };
+        let Some(piece) = piece else { return true };
+        let mut data = match piece.map(Frame::into_data) {
+            Ok(Ok(data)) => data,
+            // Nothing of ours has trailers.
+            Ok(Err(_)) => continue,
+            Err(broken) => return give.send_timeout(Err(broken), stall).await.is_ok(),
+        };
+        while !data.is_empty() {
+            let here = data.split_to(data.len().min(TAKEN_WITHIN_STALL_BYTES));
+            if give.send_timeout(Ok(Frame::data(here)), stall).await.is_err() {
+                return false;
+            }
         }
     }
 }

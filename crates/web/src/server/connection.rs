@@ -109,12 +109,16 @@ where
         // answered REQ_008.
         .max_header_list_size(u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     let wire = Wire::http2(io, line.clone());
-    let (service, line_of_streams) = (service.clone(), line.clone());
+    let (service, line_of_streams, tracker) = (service.clone(), line.clone(), tracker.clone());
     let connection = http.serve_connection(
         TokioIo::new(wire),
         service_fn(move |request| {
-            let (service, line) = (service.clone(), line_of_streams.clone());
-            async move { answer(&*service, &line, origin, request).await }
+            let (service, line, tracker) = (service.clone(), line_of_streams.clone(), tracker.clone());
+            async move {
+                let mut response = answer(&*service, &line, origin, request).await?;
+                response.body_mut().read_on_its_own(&tracker, line.shared.limits.write_stall);
+                Ok::<Response, Infallible>(response)
+            }
         }),
     );
     let mut connection = pin!(connection);
