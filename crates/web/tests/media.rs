@@ -286,3 +286,29 @@ async fn a_key_needs_scope_number_and_room() {
     assert_eq!((answer.refusal().1.as_str(), answer.header("x-gateway-mode")), ("GW_002", Some("sandbox")), "no simulator runs here");
     assert_eq!(works.get("/v1/wa/media/1", "pk_wrong").await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_never_becomes_one_is_not_gathered_in_memory() {
+    let (meta, works) = house().await;
+    let key = works.live_key("acme").await;
+    let endless = "x".repeat(2 * MIB);
+    for begun in [
+        // No boundary at all, and headers of a part without an end.
+        endless.clone(),
+        format!("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{endless}"),
+        format!("--B\r\nContent-Disposition: form-data; name=\"type\"\r\n\r\nimage/jpeg\r\n--B\r\nX: {endless}"),
+    ] {
+        // Much more is announced than ever comes: whoever gathers it would wait for it.
+        let head = format!(
+            "POST /v1/wa/media HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: {}\r\n\r\n",
+            90 * MIB
+        );
+        let mut socket = TcpStream::connect(works.address).await.expect("it listens");
+        let _ = socket.write_all(format!("{head}{begun}").as_bytes()).await;
+        let mut said = Vec::new();
+        let _ = socket.read_to_end(&mut said).await;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with("HTTP/1.1 400 ") && said.contains("REQ_002") && said.contains("half MiB"), "{said}");
+    }
+    assert_eq!(meta.uploads().len(), 0);
+}

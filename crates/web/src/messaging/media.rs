@@ -5,6 +5,7 @@
 //! field that is wrong.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +37,11 @@ const FORM_MAX_BYTES: u64 = 64 * 1024;
 
 /// The largest body of an upload.
 const BODY_MAX_BYTES: u64 = FILE_MAX_BYTES + FORM_MAX_BYTES;
+
+/// What the parser of forms may have taken without having made a part, or a piece of one, of it: it
+/// gathers whatever stands before a boundary, and a part's headers until they end. Once more than
+/// HTTP/2 lets a peer send ahead (256 KiB).
+const UNDERSTOOD_WITHIN_BYTES: u64 = 512 * 1024;
 
 /// Parts that a form may have; three are read.
 const PARTS_MAX: usize = 16;
@@ -114,11 +120,13 @@ fn given(download: Download) -> Response {
 /// Reads the whole form; its file is in `spool` afterwards.
 async fn read_form(body: &mut RequestBody, boundary: String, pace: BodyPace, spool: &mut Spool) -> Result<NewFile, Refusal> {
     let limits = Constraints::new().size_limit(SizeLimit::new().whole_stream(BODY_MAX_BYTES));
-    let mut form = Multipart::with_constraints(Box::pin(paced(body, pace)), boundary, limits);
+    let gathered = AtomicU64::new(0);
+    let mut form = Multipart::with_constraints(Box::pin(paced(body, pace, &gathered)), boundary, limits);
     let (mut said_type, mut part_type, mut name) = (None, None, None);
     let mut seen_file = false;
     let mut parts = 0;
     while let Some(field) = form.next_field().await.map_err(unreadable)? {
+        gathered.store(0, Ordering::Relaxed);
         parts += 1;
         if parts > PARTS_MAX {
             return Err(fault("body", "has more parts than a form with one file needs"));
@@ -131,21 +139,21 @@ async fn read_form(body: &mut RequestBody, boundary: String, pace: BodyPace, spo
                 part_type = field.content_type().map(|kind| kind.as_ref().to_owned());
                 let known = said_type.clone().or_else(|| part_type.clone());
                 let known = known.and_then(|text: String| MediaType::parse(&text, "type").ok());
-                spool_file(field, spool, known.as_ref()).await?;
+                spool_file(field, spool, known.as_ref(), &gathered).await?;
             }
             Some("type") => {
-                let text = text_of(field, "type").await?;
+                let text = text_of(field, "type", &gathered).await?;
                 // Refused before the file is read, where the type stands in front of it.
                 MediaType::parse(&text, "type").map_err(|fault| Refusal::Fields(vec![fault]))?;
                 said_type = Some(text);
             }
             Some("messaging_product") => {
-                if text_of(field, "messaging_product").await? != "whatsapp" {
+                if text_of(field, "messaging_product", &gathered).await? != "whatsapp" {
                     return Err(fault("messaging_product", "must be whatsapp, or left out"));
                 }
             }
             // Meta may have added it yesterday; it is not passed on.
-            _ => drop(text_of(field, "body").await?),
+            _ => drop(text_of(field, "body", &gathered).await?),
         }
     }
     if !seen_file {
@@ -161,9 +169,10 @@ async fn read_form(body: &mut RequestBody, boundary: String, pace: BodyPace, spo
 }
 
 /// Writes the file to disk, and stops where it is known to be too large.
-async fn spool_file(mut field: Field<'_>, spool: &mut Spool, known: Option<&MediaType>) -> Result<(), Refusal> {
+async fn spool_file(mut field: Field<'_>, spool: &mut Spool, known: Option<&MediaType>, gathered: &AtomicU64) -> Result<(), Refusal> {
     let most = known.map_or(FILE_MAX_BYTES, MediaType::max_bytes);
     while let Some(piece) = field.chunk().await.map_err(unreadable)? {
+        gathered.store(0, Ordering::Relaxed);
         let length = spool.length() + piece.len() as u64;
         if length > most {
             return Err(known.and_then(|kind| kind.check_size(length).err()).map_or_else(too_large, |fault| Refusal::Fields(vec![fault])));
@@ -174,9 +183,10 @@ async fn spool_file(mut field: Field<'_>, spool: &mut Spool, known: Option<&Medi
 }
 
 /// A short field's text.
-async fn text_of(mut field: Field<'_>, path: &str) -> Result<String, Refusal> {
+async fn text_of(mut field: Field<'_>, path: &str, gathered: &AtomicU64) -> Result<String, Refusal> {
     let mut bytes = Vec::new();
     while let Some(piece) = field.chunk().await.map_err(unreadable)? {
+        gathered.store(0, Ordering::Relaxed);
         if bytes.len() + piece.len() > FIELD_MAX_BYTES {
             return Err(fault(path, "has a field that is far too long; the file goes in the part named file"));
         }
@@ -185,8 +195,13 @@ async fn text_of(mut field: Field<'_>, path: &str) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| fault(path, "must be text in UTF-8"))
 }
 
-/// The body's pieces, under the pace that every body keeps (reliability §e), and an end.
-fn paced(body: &mut RequestBody, pace: BodyPace) -> impl stream::Stream<Item = Result<Bytes, Stopped>> + Send + '_ {
+/// The body's pieces, under the pace that every body keeps (reliability §e), and an end. `gathered` is
+/// what was given since it was last set to nothing.
+fn paced<'a>(
+    body: &'a mut RequestBody,
+    pace: BodyPace,
+    gathered: &'a AtomicU64,
+) -> impl stream::Stream<Item = Result<Bytes, Stopped>> + Send + 'a {
     let began = Instant::now();
     stream::try_unfold((body, 0u64), move |(body, received)| async move {
         loop {
@@ -197,7 +212,10 @@ fn paced(body: &mut RequestBody, pace: BodyPace) -> impl stream::Stream<Item = R
             let frame = frame.map_err(|_| Stopped(BROKEN_OFF))?;
             // Trailers say nothing that we read.
             let Ok(piece) = frame.into_data() else { continue };
-            let received = received + piece.len() as u64;
+            let (received, bytes) = (received + piece.len() as u64, piece.len() as u64);
+            if gathered.fetch_add(bytes, Ordering::Relaxed) + bytes > UNDERSTOOD_WITHIN_BYTES {
+                return Err(Stopped(fault("body", "is not a form: no boundary, or no end of a part's headers, in its first half MiB")));
+            }
             return Ok(Some((piece, (body, received))));
         }
     })
