@@ -81,6 +81,8 @@ pub(crate) struct Report {
     pub(crate) quiet_solo_p99_ms: f64,
     /// The quiet customer's, beside the backlog.
     pub(crate) quiet_beside_p99_ms: f64,
+    /// Its p50, alone and beside the backlog.
+    pub(crate) quiet_p50_ms: [f64; 2],
 }
 
 impl Report {
@@ -107,12 +109,15 @@ impl Report {
         format!(
             "## Chaos\n\n{} events to {ENDPOINTS} endpoints: 20 % hang, 20 % answer 500, 10 % reset, 5 % drip, the rest take them.\n\n\
              | what | measured | goal | |\n| --- | --- | --- | --- |\n{}\n\n\
-             Healthy endpoints: p50 {:.1} ms, p99 {:.1} ms. The quiet customer: p99 {:.1} ms alone, {:.1} ms beside the backlog.\n",
+             Healthy endpoints: p50 {:.1} ms, p99 {:.1} ms. The quiet customer: p50 {:.3} ms and p99 {:.3} ms alone, \
+             p50 {:.3} ms and p99 {:.3} ms beside the backlog.\n",
             self.events,
             rows.join("\n"),
             self.healthy_p50_ms,
             self.healthy_p99_ms,
+            self.quiet_p50_ms[0],
             self.quiet_solo_p99_ms,
+            self.quiet_p50_ms[1],
             self.quiet_beside_p99_ms
         )
     }
@@ -235,13 +240,14 @@ impl Sides {
             duplicates: seen.duplicates,
             healthy_p50_ms: milliseconds(percentile(&latencies, 0.5)),
             healthy_p99_ms: milliseconds(percentile(&latencies, 0.99)),
-            quiet_solo_p99_ms: milliseconds(solo),
-            quiet_beside_p99_ms: milliseconds(beside),
+            quiet_solo_p99_ms: milliseconds(percentile(&solo, 0.99)),
+            quiet_beside_p99_ms: milliseconds(percentile(&beside, 0.99)),
+            quiet_p50_ms: [&solo, &beside].map(|times| milliseconds(percentile(times, 0.5))),
         })
     }
 
-    /// The quiet customer's p99 in µs.
-    async fn quiet(&self, seen: &Rc<RefCell<Seen>>, name: &str) -> anyhow::Result<u64> {
+    /// The quiet customer's times in µs, the shortest first.
+    async fn quiet(&self, seen: &Rc<RefCell<Seen>>, name: &str) -> anyhow::Result<Vec<u64>> {
         let events: Vec<(usize, String)> = (0..QUIET_EVENTS).map(|event| (QUIET, format!("wamid.QUIET{name}{event:06}"))).collect();
         let mut stream = TcpStream::connect(self.gateway).await?;
         stream.set_nodelay(true)?;
@@ -258,7 +264,7 @@ impl Sides {
         let mut times = latencies(&seen.borrow(), events.iter().map(|(_, wamid)| wamid));
         ensure!(times.len() == events.len(), "the quiet customer missed {} events", events.len() - times.len());
         times.sort_unstable();
-        Ok(percentile(&times, 0.99))
+        Ok(times)
     }
 
     /// Reports events in batches of one application each, over several connections.

@@ -111,7 +111,8 @@ impl HookClient {
         let deadline = Instant::now() + self.answer_within;
         let mut line = match self.rested(endpoint, url).await {
             Some(line) => line,
-            None => self.connect(url, deadline).await?,
+            // Rare and large: in a box it makes no other attempt's future larger.
+            None => Box::pin(self.connect(url, deadline)).await?,
         };
         let request = request.as_bytes();
         let was_used = line.is_used;
@@ -119,7 +120,7 @@ impl HookClient {
             // The receiver closed a resting connection while we took it up. Once more is no harm:
             // a delivery may come twice, and has the same id.
             Err(PostFault::Lost(_)) if was_used => {
-                line = self.connect(url, deadline).await?;
+                line = Box::pin(self.connect(url, deadline)).await?;
                 line.exchange(request, deadline, self.body_within).await?
             }
             ended => ended?,

@@ -432,7 +432,10 @@ async fn a_settlement_without_its_status_is_found_out() {
     for (sql, undo) in [
         ("UPDATE message_statuses SET settles = 0", "UPDATE message_statuses SET settles = 1"),
         ("INSERT INTO unpriced VALUES (1, 1)", "DELETE FROM unpriced"),
-        ("INSERT INTO deliveries VALUES (99999, 1, 0, 0, 1, 0, 0)", "DELETE FROM deliveries"),
+        (
+            "INSERT INTO deliveries (key, endpoint, state, lane, next_at, attempts, tries) VALUES (99999, 1, 0, 0, 1, 0, 0)",
+            "DELETE FROM deliveries",
+        ),
     ] {
         database.execute(sql, []).expect("planted");
         assert!(!store.verify().await.expect("verifies").clean, "{sql}");

@@ -215,15 +215,24 @@ pub(super) fn one(
     if record.event_id != event {
         return Ok(None);
     }
-    let mut statement = snapshot.prepare_cached(
-        "SELECT at, status, latency_ms, fault, answer FROM
-           (SELECT * FROM delivery_attempts WHERE delivery = ?1 ORDER BY number DESC LIMIT ?2)
-         ORDER BY number",
-    )?;
-    let attempts = statement.query_map(params![record.key.0, ATTEMPTS_SHOWN], |row| {
-        Ok(Attempt { at: UnixMs(row.get(0)?), status: row.get(1)?, latency_ms: row.get(2)?, fault: row.get(3)?, answer: row.get(4)? })
-    })?;
-    record.attempts = attempts.collect::<Result<_, _>>()?;
+    // One that was taken at its first try keeps that try itself.
+    record.attempts = snapshot
+        .prepare_cached(
+            "SELECT at, status, latency_ms, fault, answer FROM (
+               SELECT * FROM (
+                 SELECT number, at, status, latency_ms, fault, answer FROM delivery_attempts WHERE delivery = ?1
+                 UNION ALL
+                 SELECT 1, first_at, first_status, first_latency_ms, NULL, first_answer FROM deliveries
+                 WHERE key = ?1 AND first_at IS NOT NULL
+               )
+               ORDER BY number DESC LIMIT ?2
+             )
+             ORDER BY number",
+        )?
+        .query_map(params![record.key.0, ATTEMPTS_SHOWN], |row| {
+            Ok(Attempt { at: UnixMs(row.get(0)?), status: row.get(1)?, latency_ms: row.get(2)?, fault: row.get(3)?, answer: row.get(4)? })
+        })?
+        .collect::<Result<_, _>>()?;
     Ok(Some(record))
 }
 

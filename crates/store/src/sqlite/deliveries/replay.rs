@@ -1,6 +1,6 @@
 //! Asking for deliveries again, and giving them up: by slices, each a commit of its own.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use turnpike_domain::ids::{MessageCipher, OrganizationId};
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
@@ -52,6 +52,9 @@ impl SqliteStore {
     /// Makes a range pending again, oldest first.
     pub(super) async fn replay_a_range(&self, page: Page, now: UnixMs) -> Result<u64, StoreError> {
         let Some(endpoint) = page.filter.endpoint else { return Ok(0) };
+        if page.filter.state == Some(DeliveryState::Pending) {
+            return self.replay_what_waits(page, endpoint, now).await;
+        }
         let (first, last) = self.read(move |snapshot| events_between(snapshot, page.filter.from, page.filter.until)).await?;
         let blocks = self.read(move |snapshot| blocks_between(snapshot, page.application, (first, last))).await?;
         let mut replayed = 0;
@@ -60,12 +63,38 @@ impl SqliteStore {
             let last = last.min(block * BLOCK + BLOCK - 1);
             while from <= last {
                 let to = last.min(from.saturating_add(ROWS_PER_COMMIT - 1));
-                replayed += self.control(move |connection| slice(connection, &page, endpoint, (from, to), now)).await?;
+                let slice = move |connection: &Connection| {
+                    again(connection, &page, endpoint, now, |slot| within(connection, &page, slot, (from, to)))
+                };
+                replayed += self.control(slice).await?;
                 from = to + 1;
             }
         }
         Ok(replayed)
     }
+
+    /// What waits stands in an index: it takes as long as the backlog is, and not as all that ever was.
+    async fn replay_what_waits(&self, page: Page, endpoint: EndpointId, now: UnixMs) -> Result<u64, StoreError> {
+        let waiting = self.read(move |snapshot| waiting_retries(snapshot, endpoint)).await?;
+        let mut replayed = 0;
+        for keys in waiting.chunks(usize::try_from(ROWS_PER_COMMIT).unwrap_or(1)) {
+            let keys = keys.to_vec();
+            let slice = move |connection: &Connection| again(connection, &page, endpoint, now, |_| each(connection, &page, &keys));
+            replayed += self.control(slice).await?;
+        }
+        Ok(replayed)
+    }
+}
+
+/// What of an endpoint waits for another try, oldest first. What was never tried is on its way, in
+/// order.
+fn waiting_retries(snapshot: &Connection, endpoint: EndpointId) -> Result<Vec<i64>, Failure> {
+    let mut statement =
+        snapshot.prepare_cached("SELECT key FROM deliveries INDEXED BY deliveries_waiting WHERE endpoint = ?1 AND lane = ?2")?;
+    let mut keys: Vec<i64> =
+        statement.query_map([endpoint.0, i64::from(Lane::Retry as u8)], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    keys.sort_unstable();
+    Ok(keys)
 }
 
 /// An event that may be delivered again, and its delivery where it has one.
@@ -77,38 +106,59 @@ struct Found {
     delivery: Option<(EndpointId, i64, Option<i64>)>,
 }
 
-fn slice(connection: &Connection, page: &Page, endpoint: EndpointId, (from, to): (i64, i64), now: UnixMs) -> Result<u64, Failure> {
-    let found_endpoint = endpoints::one(connection, page.organization, endpoint)?;
-    let Some(to_whom) = found_endpoint.filter(|found| found.application == page.application) else { return Ok(0) };
-    let slot = i64::from(to_whom.slot);
+/// The page's events between two of them, and their deliveries in one slot.
+fn within(connection: &Connection, page: &Page, slot: i64, (from, to): (i64, i64)) -> Result<Vec<Found>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT e.key, e.at, e.mode, e.kind, d.endpoint, d.state, d.lane
          FROM events e LEFT JOIN deliveries d ON d.key = e.key * 16 + ?1
          WHERE e.key >= ?2 AND e.key <= ?3 AND e.application = ?4 AND e.organization = ?5 AND e.at >= ?6 AND e.at < ?7
          ORDER BY e.key",
     )?;
-    let filter = &page.filter;
-    let found: Vec<Found> = statement
-        .query_map(
-            params![
-                slot,
-                from,
-                to,
-                page.application.0,
-                page.organization.0,
-                filter.from.map_or(i64::MIN, |from| from.0),
-                filter.until.map_or(i64::MAX, |until| until.0),
-            ],
-            |row| {
-                let endpoint: Option<i64> = row.get(4)?;
-                let delivery = match endpoint {
-                    Some(endpoint) => Some((EndpointId(endpoint), row.get(5)?, row.get(6)?)),
-                    None => None,
-                };
-                Ok(Found { event: EventKey(row.get(0)?), at: UnixMs(row.get(1)?), mode: row.get(2)?, kind: row.get(3)?, delivery })
-            },
-        )?
-        .collect::<Result<_, _>>()?;
+    let (since, until) = span(page);
+    let rows = statement.query_map(params![slot, from, to, page.application.0, page.organization.0, since, until], found)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// These deliveries with their events, where they are the page's.
+fn each(connection: &Connection, page: &Page, keys: &[i64]) -> Result<Vec<Found>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "SELECT e.key, e.at, e.mode, e.kind, d.endpoint, d.state, d.lane
+         FROM deliveries d JOIN events e ON e.key = d.key / 16
+         WHERE d.key = ?1 AND e.application = ?2 AND e.organization = ?3 AND e.at >= ?4 AND e.at < ?5",
+    )?;
+    let (since, until) = span(page);
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        all.extend(statement.query_row(params![key, page.application.0, page.organization.0, since, until], found).optional()?);
+    }
+    Ok(all)
+}
+
+fn span(page: &Page) -> (i64, i64) {
+    (page.filter.from.map_or(i64::MIN, |from| from.0), page.filter.until.map_or(i64::MAX, |until| until.0))
+}
+
+fn found(row: &Row<'_>) -> rusqlite::Result<Found> {
+    let endpoint: Option<i64> = row.get(4)?;
+    let delivery = match endpoint {
+        Some(endpoint) => Some((EndpointId(endpoint), row.get(5)?, row.get(6)?)),
+        None => None,
+    };
+    Ok(Found { event: EventKey(row.get(0)?), at: UnixMs(row.get(1)?), mode: row.get(2)?, kind: row.get(3)?, delivery })
+}
+
+/// Makes pending again what `find` finds for the endpoint's slot and the page wants.
+fn again(
+    connection: &Connection,
+    page: &Page,
+    endpoint: EndpointId,
+    now: UnixMs,
+    find: impl FnOnce(i64) -> Result<Vec<Found>, Failure>,
+) -> Result<u64, Failure> {
+    let found_endpoint = endpoints::one(connection, page.organization, endpoint)?;
+    let Some(to_whom) = found_endpoint.filter(|found| found.application == page.application) else { return Ok(0) };
+    let slot = i64::from(to_whom.slot);
+    let found = find(slot)?;
     let mut bodies = Bodies { snapshot: connection, day: None };
     let mut replayed = 0;
     for event in found {

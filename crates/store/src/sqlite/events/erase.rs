@@ -262,6 +262,10 @@ impl Writer<'_> {
             .connection
             .prepare_cached("UPDATE delivery_attempts SET answer = '' WHERE delivery BETWEEN ?1 AND ?2 AND answer <> ''")?
             .execute([first, last])?;
+        emptied += self
+            .connection
+            .prepare_cached("UPDATE deliveries SET first_answer = '' WHERE key BETWEEN ?1 AND ?2 AND first_answer <> ''")?
+            .execute([first, last])?;
         // There is nothing left to deliver.
         self.connection
             .prepare_cached("UPDATE deliveries SET state = 3, lane = NULL, next_at = NULL WHERE key BETWEEN ?1 AND ?2 AND state = 0")?
