@@ -127,7 +127,7 @@ pub struct SqliteStore {
     idempotency: Arc<HashIndex>,
     wamids: Arc<HashIndex>,
     cipher: MessageCipher,
-    claims: deliveries::Claims,
+    claims: Arc<deliveries::Claims>,
     erasures: Arc<Journal>,
     keeper: Arc<Keeper>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
@@ -157,6 +157,7 @@ impl SqliteStore {
         let recovery = Recovery { erasures: owed, ..recovery };
 
         let queue = Arc::new(Queue::new(tuning.queue_max));
+        let claims = Arc::new(deliveries::Claims::default());
         let readers = Readers::new(file.clone(), tuning.readers, tuning.inline);
         let inline = tuning.inline;
         let keeper = Arc::new(Keeper::default());
@@ -168,6 +169,7 @@ impl SqliteStore {
             events,
             keeper: (!inline).then(|| Arc::clone(&keeper)),
             cipher: cipher.clone(),
+            claims: Arc::clone(&claims),
             queue: Arc::clone(&queue),
             tuning,
             fatal: Arc::clone(&fatal),
@@ -195,7 +197,7 @@ impl SqliteStore {
             idempotency,
             wamids,
             cipher,
-            claims: deliveries::Claims::default(),
+            claims,
             erasures: Arc::new(erasures),
             keeper,
             threads: Mutex::new(threads),

@@ -21,6 +21,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::UtcDay;
 
 use super::Tuning;
+use super::deliveries::Claims;
 use super::events::{EventState, EventsJob, RecoveredEvents};
 use super::failure::Failure;
 use super::hash_index::HashIndex;
@@ -31,7 +32,8 @@ use super::queue::Queue;
 use super::reply::{self, Caller, Withheld};
 use super::statements::Statements;
 use crate::StoreError;
-use crate::deliveries::Finished;
+use crate::deliveries::{Due, Finished};
+use crate::endpoints::EndpointId;
 use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved};
 use crate::messages::{Admission, Admit, Outcome, Resolve, Settled};
 
@@ -83,6 +85,11 @@ impl Job {
         matches!(self, Job::Finish(..))
     }
 
+    /// Whether it may change what waits to be delivered by other ways than recording and finishing.
+    fn may_change_waiting(&self) -> bool {
+        matches!(self, Job::Control(_) | Job::Events(EventsJob::Forget(..) | EventsJob::Erase(..)))
+    }
+
     /// Tells the caller that nothing was done.
     fn refuse(self, error: StoreError) {
         match self {
@@ -123,6 +130,8 @@ pub(super) struct WriterSetup {
     pub(super) keeper: Option<Arc<Keeper>>,
     /// Makes public ids.
     pub(super) cipher: MessageCipher,
+    /// Who holds which delivery.
+    pub(super) claims: Arc<Claims>,
     /// Where jobs come from.
     pub(super) queue: Arc<Queue>,
     /// See [`Tuning`].
@@ -133,12 +142,24 @@ pub(super) struct WriterSetup {
 
 /// Runs until the queue ends.
 pub(super) fn run(setup: WriterSetup) {
-    let WriterSetup { connection, memory, idempotency, wamids, events, keeper, cipher, queue, tuning, fatal } = setup;
+    let WriterSetup { connection, memory, idempotency, wamids, events, keeper, cipher, claims, queue, tuning, fatal } = setup;
     let death = Death { queue: &queue, fatal: fatal.as_ref() };
     let prepared = Statements::prepare(&connection).and_then(|statements| Ok((statements, EventState::prepare(&connection, events)?)));
     let ended = prepared.map_err(Failure::from).and_then(|(statements, events)| {
         let marked = memory.settled_to().0;
-        let mut writer = Writer { connection: &connection, statements, memory, idempotency, wamids, events, keeper, cipher, marked };
+        let mut writer = Writer {
+            connection: &connection,
+            statements,
+            memory,
+            idempotency,
+            wamids,
+            events,
+            keeper,
+            cipher,
+            claims,
+            recorded: Vec::new(),
+            marked,
+        };
         writer.serve(&queue, &tuning)
     });
     if let Err(failure) = ended {
@@ -156,6 +177,9 @@ pub(super) struct Writer<'c> {
     pub(super) events: EventState<'c>,
     keeper: Option<Arc<Keeper>>,
     pub(super) cipher: MessageCipher,
+    pub(super) claims: Arc<Claims>,
+    /// Deliveries of the open commit; `None` where nobody keeps it for its claim.
+    pub(super) recorded: Vec<(EndpointId, Option<Due>)>,
     /// What the mark in the database says is settled.
     marked: i64,
 }
@@ -205,6 +229,7 @@ impl Writer<'_> {
             begun => begun?,
         };
         let mut answers = Vec::with_capacity(batch.len());
+        let may_change_waiting = batch.iter().any(Job::may_change_waiting);
         #[cfg(feature = "planted-bugs")]
         let answers_too_early = crate::planted::is(crate::planted::Bug::AnswerBeforeCommit)
             && batch.iter().all(|job| matches!(job, Job::Admit(..) | Job::Settle(..)));
@@ -234,6 +259,12 @@ impl Writer<'_> {
         self.idempotency.committed();
         self.wamids.committed();
         self.events.index.committed();
+        if !self.recorded.is_empty() {
+            self.claims.committed(&mut self.recorded);
+        }
+        if may_change_waiting {
+            self.claims.distrust();
+        }
         for answer in answers {
             answer.release(&committed);
         }

@@ -2,7 +2,8 @@
 //!
 //! A claim reads a snapshot of the database while others finish. What was held when the claim began,
 //! or was let go while it read, may look waiting in its snapshot and is not: both are passed over,
-//! and found by the next claim where they wait again.
+//! and found by the next claim where they wait again. First attempts that were recorded since the last
+//! claim read everything are handed out without reading ([`super::fresh`]).
 
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
@@ -13,7 +14,8 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 use turnpike_domain::webhook::EventKind;
 
 use super::SLOTS;
-use crate::deliveries::{DeliveryKey, Due, Lane};
+use super::fresh::Fresh;
+use crate::deliveries::{DeliveryKey, Due, Finish, Lane};
 use crate::endpoints::EndpointId;
 use crate::events::EventKey;
 use crate::sqlite::events::{bodies_table, event_id};
@@ -26,7 +28,13 @@ const CLAIM_MAX: u32 = 1_024;
 /// All claims of the process.
 #[derive(Default)]
 pub(in crate::sqlite) struct Claims {
-    endpoints: Mutex<HashMap<EndpointId, Held>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    endpoints: HashMap<EndpointId, Held>,
+    fresh: Fresh,
 }
 
 /// What is held of one endpoint.
@@ -34,27 +42,79 @@ pub(in crate::sqlite) struct Claims {
 struct Held {
     /// Until when, by key.
     until: HashMap<DeliveryKey, UnixMs>,
+    /// No lease ends before.
+    none_before: UnixMs,
     /// Claims that are reading now.
     looking: u32,
     /// Let go while somebody was reading.
     let_go: HashSet<DeliveryKey>,
 }
 
+impl Held {
+    /// Something is held until then.
+    fn begin_lease(&mut self, until: UnixMs) {
+        self.none_before = if self.until.is_empty() { until } else { self.none_before.min(until) };
+    }
+}
+
 impl Claims {
-    /// Begins a claim.
-    pub(super) fn look(&self, endpoint: EndpointId, now: UnixMs) -> Looking<'_> {
-        let mut endpoints = self.endpoints.lock();
+    /// What waits of an endpoint's first attempts, where it is in memory.
+    pub(super) fn recorded_since(&self, endpoint: EndpointId, now: UnixMs, lease_until: UnixMs, limit: u32) -> Option<Vec<Due>> {
+        let mut state = self.state.lock();
+        let State { endpoints, fresh } = &mut *state;
+        if endpoints.get(&endpoint).is_some_and(|held| !held.until.is_empty() && held.none_before <= now) {
+            // What its holder lost waits again, and is older.
+            return None;
+        }
+        let found = fresh.take(endpoint, now, usize::try_from(limit.min(CLAIM_MAX)).unwrap_or(0))?;
+        if found.is_empty() {
+            return Some(found);
+        }
         let held = endpoints.entry(endpoint).or_default();
+        held.begin_lease(lease_until);
+        Some(found.into_iter().filter(|due| held.until.try_insert_new(due.key, lease_until)).collect())
+    }
+
+    /// Begins a claim that reads the store.
+    pub(super) fn look(&self, endpoint: EndpointId, lane: Lane, now: UnixMs) -> Looking<'_> {
+        let mut state = self.state.lock();
+        let reading = (lane == Lane::First).then(|| state.fresh.reading(endpoint));
+        let held = state.endpoints.entry(endpoint).or_default();
         held.until.retain(|_, until| *until > now);
+        held.none_before = held.until.values().copied().min().unwrap_or(UnixMs(i64::MAX));
         held.looking += 1;
         let keys = held.until.keys().chain(&held.let_go).copied().collect();
-        Looking { claims: self, endpoint, held: keys }
+        Looking { claims: self, endpoint, held: keys, reading, now }
+    }
+
+    /// Whether a new delivery of this endpoint is to be kept for its claim.
+    pub(in crate::sqlite) fn keeps(&self, endpoint: EndpointId) -> bool {
+        self.state.lock().fresh.keeps(endpoint)
+    }
+
+    /// Deliveries were committed, in this order; `None` where one is not at hand. Called before anybody
+    /// hears of the commit.
+    pub(in crate::sqlite) fn committed(&self, recorded: &mut Vec<(EndpointId, Option<Due>)>) {
+        let mut state = self.state.lock();
+        for (endpoint, due) in recorded.drain(..) {
+            state.fresh.add(endpoint, due);
+        }
+    }
+
+    /// What waits may have changed by other ways.
+    pub(in crate::sqlite) fn distrust(&self) {
+        self.state.lock().fresh.forget_all();
     }
 
     /// Lets go of what was finished.
-    pub(super) fn release(&self, done: &[(EndpointId, DeliveryKey)]) {
-        let mut endpoints = self.endpoints.lock();
-        for (endpoint, key) in done {
+    pub(super) fn release(&self, done: &[(EndpointId, DeliveryKey, Finish)]) {
+        let mut state = self.state.lock();
+        let State { endpoints, fresh } = &mut *state;
+        for (endpoint, key, finish) in done {
+            if *finish == Finish::Back {
+                // It waits again, and is older than what is kept.
+                fresh.forget(*endpoint);
+            }
             let Some(held) = endpoints.get_mut(endpoint) else { continue };
             held.until.remove(key);
             if held.looking > 0 {
@@ -71,6 +131,9 @@ pub(super) struct Looking<'a> {
     claims: &'a Claims,
     endpoint: EndpointId,
     held: HashSet<DeliveryKey>,
+    /// The number by which [`Fresh`] knows it, until it has ended.
+    reading: Option<u64>,
+    now: UnixMs,
 }
 
 impl Looking<'_> {
@@ -79,17 +142,26 @@ impl Looking<'_> {
         std::mem::take(&mut self.held)
     }
 
-    /// Takes what was found and is still free.
-    pub(super) fn take(self, found: Vec<Due>, lease_until: UnixMs) -> Vec<Due> {
-        let mut endpoints = self.claims.endpoints.lock();
-        let held = endpoints.entry(self.endpoint).or_default();
+    /// Takes what was found and is still free; `is_all` where nothing else waited.
+    pub(super) fn take(mut self, found: Vec<Due>, is_all: bool, lease_until: UnixMs) -> Vec<Due> {
+        let mut state = self.claims.state.lock();
+        if let Some(number) = self.reading.take() {
+            let keys: Option<HashSet<DeliveryKey>> = is_all.then(|| found.iter().map(|due| due.key).collect());
+            state.fresh.read(self.endpoint, number, keys.as_ref(), self.now);
+        }
+        let held = state.endpoints.entry(self.endpoint).or_default();
+        held.begin_lease(lease_until);
         found.into_iter().filter(|due| !held.let_go.contains(&due.key) && held.until.try_insert_new(due.key, lease_until)).collect()
     }
 }
 
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        let mut endpoints = self.claims.endpoints.lock();
+        let mut state = self.claims.state.lock();
+        let State { endpoints, fresh } = &mut *state;
+        if let Some(number) = self.reading {
+            fresh.read(self.endpoint, number, None, self.now);
+        }
         let Some(held) = endpoints.get_mut(&self.endpoint) else { return };
         held.looking = held.looking.saturating_sub(1);
         if held.looking == 0 {
@@ -125,7 +197,7 @@ pub(super) fn waiting(
     now: UnixMs,
     limit: u32,
     held: &HashSet<DeliveryKey>,
-) -> Result<Vec<Due>, Failure> {
+) -> Result<(Vec<Due>, bool), Failure> {
     let limit = usize::try_from(limit.min(CLAIM_MAX)).unwrap_or(0);
     // Served by the index alone, so passing over what is held costs next to nothing.
     let mut statement = snapshot.prepare_cached(
@@ -143,7 +215,19 @@ pub(super) fn waiting(
         "SELECT e.organization, e.application, e.mode, e.kind, e.at, e.user, e.message, e.message_at, d.attempts
          FROM deliveries d JOIN events e ON e.key = ?2 WHERE d.key = ?1",
     )?;
-    keys.into_iter().filter_map(|key| due(&mut events, cipher, endpoint, key, &mut bodies).transpose()).collect()
+    let is_all = keys.len() < limit && !later_ones(snapshot, endpoint, lane, now)?;
+    let found: Vec<Due> =
+        keys.into_iter().filter_map(|key| due(&mut events, cipher, endpoint, key, &mut bodies).transpose()).collect::<Result<_, _>>()?;
+    Ok((found, is_all))
+}
+
+/// Whether something of a lane is due only later: of first attempts those that a clock recorded which
+/// was ahead.
+fn later_ones(snapshot: &Connection, endpoint: EndpointId, lane: Lane, now: UnixMs) -> Result<bool, Failure> {
+    let mut statement = snapshot.prepare_cached(
+        "SELECT 1 FROM deliveries INDEXED BY deliveries_waiting WHERE endpoint = ?1 AND lane = ?2 AND next_at > ?3 LIMIT 1",
+    )?;
+    Ok(statement.exists(params![endpoint.0, lane as u8, now.0])?)
 }
 
 fn due(

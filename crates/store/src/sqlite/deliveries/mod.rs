@@ -6,6 +6,7 @@
 
 mod claims;
 mod finish;
+mod fresh;
 mod list;
 mod overflow;
 mod replay;
@@ -21,8 +22,8 @@ use super::events::event_key;
 use super::writer::Job;
 use crate::Answer;
 use crate::deliveries::{
-    Backlog, BacklogBounds, Deliveries, DeliveryFilter, DeliveryKey, DeliveryPage, DeliveryRecord, Due, Finished, GivenUp, Lane, NextDue,
-    Overflow, Stalled,
+    Backlog, BacklogBounds, Deliveries, DeliveryFilter, DeliveryKey, DeliveryPage, DeliveryRecord, Due, Finish, Finished, GivenUp, Lane,
+    NextDue, Overflow, Stalled,
 };
 use crate::endpoints::EndpointId;
 
@@ -56,16 +57,22 @@ impl Deliveries for SqliteStore {
 
     fn claim(&self, endpoint: EndpointId, lane: Lane, now: UnixMs, lease_until: UnixMs, limit: u32) -> Answer<'_, Vec<Due>> {
         Box::pin(async move {
-            let mut looking = self.claims.look(endpoint, now);
+            if lane == Lane::First
+                && let Some(found) = self.claims.recorded_since(endpoint, now, lease_until, limit)
+            {
+                return Ok(found);
+            }
+            let mut looking = self.claims.look(endpoint, lane, now);
             let (cipher, held) = (self.cipher.clone(), looking.held());
-            let found = self.read(move |snapshot| claims::waiting(snapshot, &cipher, endpoint, lane, now, limit, &held)).await?;
-            Ok(looking.take(found, lease_until))
+            let (found, is_all) = self.read(move |snapshot| claims::waiting(snapshot, &cipher, endpoint, lane, now, limit, &held)).await?;
+            Ok(looking.take(found, is_all, lease_until))
         })
     }
 
     fn finish(&self, batch: Vec<Finished>) -> Answer<'_, ()> {
         Box::pin(async move {
-            let done: Vec<(EndpointId, DeliveryKey)> = batch.iter().map(|finished| (finished.endpoint, finished.key)).collect();
+            let done: Vec<(EndpointId, DeliveryKey, Finish)> =
+                batch.iter().map(|finished| (finished.endpoint, finished.key, finished.finish)).collect();
             self.ask(|caller| Job::Finish(batch, caller)).await?;
             // Only now: before the commit another claim would find it waiting as before.
             self.claims.release(&done);

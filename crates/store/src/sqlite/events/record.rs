@@ -6,6 +6,8 @@ use turnpike_domain::time::UnixMs;
 
 use super::ids::event_id;
 use super::notices;
+use crate::deliveries::{DeliveryKey, Due};
+use crate::endpoints::EndpointId;
 use crate::events::{EventKey, Intake, NewEvent, Quarantine, Recorded, StatusEffect};
 use crate::messages::Hash16;
 use crate::sqlite::failure::Failure;
@@ -99,7 +101,11 @@ impl Writer<'_> {
         for endpoint in &event.endpoints {
             // One that was deleted since the engine looked gets nothing.
             if let Some(slot) = self.events.slot(event.application, *endpoint)? {
-                self.events.insert_delivery.execute(params![key * SLOTS + i64::from(slot), endpoint.0, at.0])?;
+                let delivery = key * SLOTS + i64::from(slot);
+                if self.events.insert_delivery.execute(params![delivery, endpoint.0, at.0])? == 1 {
+                    let due = self.claims.keeps(*endpoint).then(|| self.due_at_once(event, (key, delivery), *endpoint, at, about));
+                    self.recorded.push((*endpoint, due));
+                }
             }
         }
         if let Some(note) = event.note {
@@ -114,6 +120,32 @@ impl Writer<'_> {
         }
         let key = EventKey(key);
         Ok(Recorded::New { key, id: event_id(&self.cipher, at, key), status: effect })
+    }
+
+    /// A new delivery as a claim of it would be read.
+    fn due_at_once(
+        &self,
+        event: &NewEvent,
+        (key, delivery): (i64, i64),
+        endpoint: EndpointId,
+        at: UnixMs,
+        about: Option<(MessageKey, UnixMs)>,
+    ) -> Due {
+        Due {
+            key: DeliveryKey(delivery),
+            event: EventKey(key),
+            event_id: event_id(&self.cipher, at, EventKey(key)),
+            endpoint,
+            organization: event.organization,
+            application: event.application,
+            mode: event.mode,
+            kind: event.kind,
+            message: about.map(|(message, admitted_at)| self.cipher.message_id(admitted_at, message)),
+            user: event.user,
+            at,
+            attempts: 0,
+            body: Some(event.body.clone()),
+        }
     }
 
     /// Whether an event of this identity was recorded in the days in which Meta repeats.
