@@ -46,13 +46,13 @@ impl Engine {
     /// # Errors
     /// AUTH_001, AUTH_004, AUTH_005, AUTH_006 (address list), RATE_001 `address`.
     pub fn authenticate(&self, key: &str, address: Option<IpAddr>) -> Result<Caller, Refusal> {
-        let Some(presented) = ApiKeyText::parse(key) else { return Err(self.wrong_key(address)) };
+        let Some(presented) = ApiKeyText::parse(key) else { return Err(self.refuse_wrong_key(address)) };
         let digest = presented.digest(self.vault.pepper()).0;
         let Some(found) = self.keys.find(&digest, self.clock.now()) else {
             if self.keys.is_unreadable(&digest) {
                 return Err(Refusal::KeyRecordUnreadable);
             }
-            return Err(match self.wrong_key(address) {
+            return Err(match self.refuse_wrong_key(address) {
                 // Its checksum is right, and the store may know it.
                 Refusal::UnknownKey if self.keys.is_in_doubt() => Refusal::KeyStoreUnreachable,
                 refusal => refusal,
@@ -67,7 +67,10 @@ impl Engine {
         Ok(Caller { key: found, app })
     }
 
-    fn wrong_key(&self, address: Option<IpAddr>) -> Refusal {
+    /// Counts a wrong key, or an operator's wrong token, that came from `address`, and gives the refusal
+    /// for it: AUTH_001, and RATE_001 `address` past 20 a second (contract §3.2).
+    #[must_use]
+    pub fn refuse_wrong_key(&self, address: Option<IpAddr>) -> Refusal {
         self.metrics.wrong_keys.inc();
         match address.map(|address| self.limits.take_wrong_key(address, self.tick())) {
             Some(Err(limited)) => Refusal::Limited { limit: LimitKind::Address, retry_after_ms: limited.retry_after_ms },

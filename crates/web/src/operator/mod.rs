@@ -74,7 +74,8 @@ impl Operator {
     /// Whether a request may use the operator's routes, and as whom.
     ///
     /// # Errors
-    /// Not found where the network has no operator's routes, else the authorization's refusal.
+    /// Not found where the network has no operator's routes, else the authorization's refusal. Wrong
+    /// tokens are counted with their address' wrong keys; the right one is let in whatever came before.
     pub fn admit(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<Actor, Refusal> {
         let named = headers.get("x-operator").and_then(|value| value.to_str().ok());
         let actor = Actor::new(named);
@@ -83,7 +84,11 @@ impl Operator {
         }
         let expected = self.token.as_ref().ok_or(Refusal::NotFound)?;
         let presented = crate::messaging::headers::bearer(headers.get(AUTHORIZATION))?;
-        if bool::from(presented.as_bytes().ct_eq(expected.reveal().as_bytes())) { Ok(actor) } else { Err(Refusal::UnknownKey) }
+        if bool::from(presented.as_bytes().ct_eq(expected.reveal().as_bytes())) {
+            Ok(actor)
+        } else {
+            Err(self.engine.refuse_wrong_key(peer.and_then(Peer::address)))
+        }
     }
 
     /// The routes, behind the question who calls.
