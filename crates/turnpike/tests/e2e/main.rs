@@ -6,13 +6,14 @@
 //! side can break ([`matrix`]), a process that is killed between any two instructions while it sends
 //! ([`kill`]) and while webhooks come and go ([`intake_kill`]), and the whole story from a send to the
 //! tap that answers it ([`story`]), what a demo promises ([`demo`]), what a gateway says of itself
-//! ([`secrecy`]), and what no delivery may reach ([`canary`]). [`planted`] plants bugs into the gateway
+//! ([`secrecy`]), who was erased ([`erasure`]), and what no delivery may reach ([`canary`]). [`planted`] plants bugs into the gateway
 //! and sees that these tests find them: a test that cannot fail is worth nothing.
 
 mod bad;
 mod canary;
 mod client;
 mod demo;
+mod erasure;
 mod errors;
 mod house;
 mod idempotency;
