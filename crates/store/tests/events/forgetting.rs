@@ -96,6 +96,9 @@ async fn nothing_of_an_erased_user_is_left_in_any_file_and_others_keep_all() {
         let Recorded::New { key, id, .. } = recorded[0] else { panic!("{recorded:?}") };
         let attempt = rusqlite::params![key.0 * 16, format!("thanks for {number}")];
         house.database().execute("INSERT INTO delivery_attempts VALUES (?1, 1, 1, 500, 3, NULL, ?2)", attempt).expect("an attempt");
+        let first = rusqlite::params![key.0 * 16, format!("at once for {number}")];
+        let database = house.database();
+        database.execute("UPDATE deliveries SET first_at = 1, first_answer = ?2 WHERE key = ?1", first).expect("a first attempt");
         ids.push((whose, id));
     }
     house.database().execute("DELETE FROM delivery_attempts WHERE delivery NOT IN (SELECT key FROM deliveries)", []).expect("tidies");
@@ -111,9 +114,14 @@ async fn nothing_of_an_erased_user_is_left_in_any_file_and_others_keep_all() {
         }];
         store.record(Intake { received_at: SOON, raw: None, events: Vec::new(), quarantine }).await.expect("answers");
     }
-    for (needle, there) in
-        [("quarantined 1", true), ("number 1 said", true), ("the post of 2", true), ("sealed content 1", true), ("thanks for 1", true)]
-    {
+    for (needle, there) in [
+        ("quarantined 1", true),
+        ("number 1 said", true),
+        ("the post of 2", true),
+        ("sealed content 1", true),
+        ("thanks for 1", true),
+        ("at once for 2", true),
+    ] {
         assert_eq!(holds(&house, needle), there, "{needle}");
     }
 
@@ -133,6 +141,10 @@ async fn nothing_of_an_erased_user_is_left_in_any_file_and_others_keep_all() {
     for gone in ["quarantined 1", "number 1 said", "number 2 said", "the post of 1", "the post of 2", "thanks for 1", "thanks for 2"] {
         assert!(!holds(&house, gone), "{gone}");
     }
+    assert!(
+        !holds(&house, "at once for 1") && !holds(&house, "at once for 2") && holds(&house, "at once for 3"),
+        "answers of first attempts"
+    );
     for kept in ["quarantined 2", "number 3 said", "number 4 said", "the post of 3", "the post of 4", "thanks for 3", "sealed content 2"] {
         assert!(holds(&house, kept), "{kept}");
     }

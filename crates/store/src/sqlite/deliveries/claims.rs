@@ -78,9 +78,15 @@ impl Claims {
     /// Begins a claim that reads the store.
     pub(super) fn look(&self, endpoint: EndpointId, lane: Lane, now: UnixMs) -> Looking<'_> {
         let mut state = self.state.lock();
-        let reading = (lane == Lane::First).then(|| state.fresh.reading(endpoint));
-        let held = state.endpoints.entry(endpoint).or_default();
+        let State { endpoints, fresh } = &mut *state;
+        let held = endpoints.entry(endpoint).or_default();
+        let leases = held.until.len();
         held.until.retain(|_, until| *until > now);
+        if lane == Lane::First || held.until.len() < leases {
+            fresh.forget(endpoint);
+        }
+        // What was let go may wait again, and this claim passes it over: it cannot see all.
+        let reading = (lane == Lane::First && held.let_go.is_empty()).then(|| fresh.reading(endpoint));
         held.none_before = held.until.values().copied().min().unwrap_or(UnixMs(i64::MAX));
         held.looking += 1;
         let keys = held.until.keys().chain(&held.let_go).copied().collect();
@@ -145,9 +151,9 @@ impl Looking<'_> {
     /// Takes what was found and is still free; `is_all` where nothing else waited.
     pub(super) fn take(mut self, found: Vec<Due>, is_all: bool, lease_until: UnixMs) -> Vec<Due> {
         let mut state = self.claims.state.lock();
+        state.fresh.found(self.endpoint, &found);
         if let Some(number) = self.reading.take() {
-            let keys: Option<HashSet<DeliveryKey>> = is_all.then(|| found.iter().map(|due| due.key).collect());
-            state.fresh.read(self.endpoint, number, keys.as_ref(), self.now);
+            state.fresh.read(self.endpoint, number, is_all, self.now);
         }
         let held = state.endpoints.entry(self.endpoint).or_default();
         held.begin_lease(lease_until);
@@ -160,7 +166,7 @@ impl Drop for Looking<'_> {
         let mut state = self.claims.state.lock();
         let State { endpoints, fresh } = &mut *state;
         if let Some(number) = self.reading {
-            fresh.read(self.endpoint, number, None, self.now);
+            fresh.read(self.endpoint, number, false, self.now);
         }
         let Some(held) = endpoints.get_mut(&self.endpoint) else { return };
         held.looking = held.looking.saturating_sub(1);
@@ -291,5 +297,110 @@ impl<'s> Bodies<'s> {
     pub(super) fn are_kept(&mut self, event: EventKey, at: UnixMs) -> Result<bool, Failure> {
         let Some(asking) = self.asking(at.day())? else { return Ok(false) };
         Ok(asking.exists([event.0])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOOK: EndpointId = EndpointId(1);
+    const NOW: UnixMs = UnixMs(1_000);
+    const FAR: UnixMs = UnixMs(1_000_000);
+
+    fn due(key: i64) -> Due {
+        Due {
+            key: DeliveryKey(key),
+            event: EventKey(key),
+            event_id: uuid::Uuid::nil(),
+            endpoint: HOOK,
+            organization: OrganizationId(1),
+            application: ApplicationId(1),
+            mode: Mode::Live,
+            kind: EventKind::Messages,
+            message: None,
+            user: None,
+            at: NOW,
+            attempts: 0,
+            body: Some(vec![0; 10]),
+        }
+    }
+
+    fn commit(claims: &Claims, key: i64) {
+        let kept = claims.keeps(HOOK).then(|| due(key));
+        claims.committed(&mut vec![(HOOK, kept)]);
+    }
+
+    fn from_memory(claims: &Claims) -> Option<Vec<i64>> {
+        let found = claims.recorded_since(HOOK, NOW, FAR, 10)?;
+        Some(found.into_iter().map(|due| due.key.0).collect())
+    }
+
+    fn reads(claims: &Claims, found: Vec<Due>) -> Vec<i64> {
+        claims.look(HOOK, Lane::First, NOW).take(found, true, FAR).into_iter().map(|due| due.key.0).collect()
+    }
+
+    #[test]
+    fn what_was_let_go_while_another_claim_read_is_not_forgotten_by_one_that_passed_it_over() {
+        let claims = Claims::default();
+        assert_eq!(reads(&claims, vec![due(16)]), [16]);
+        let retries = claims.look(HOOK, Lane::Retry, NOW);
+        claims.release(&[(HOOK, DeliveryKey(16), Finish::Back)]);
+        // It passes over what was let go, finds nothing else, and must not conclude that nothing waits.
+        let mut first = claims.look(HOOK, Lane::First, NOW);
+        assert!(first.held().contains(&DeliveryKey(16)));
+        assert!(first.take(Vec::new(), true, FAR).is_empty());
+        assert_eq!(from_memory(&claims), None, "the store is asked");
+        drop(retries);
+        assert_eq!(reads(&claims, vec![due(16)]), [16]);
+        assert_eq!(from_memory(&claims), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_recorded_while_a_claim_reads_is_handed_out_once_whether_it_saw_it_or_not() {
+        let claims = Claims::default();
+        let claim = claims.look(HOOK, Lane::First, NOW);
+        commit(&claims, 16);
+        commit(&claims, 32);
+        assert_eq!(claim.take(vec![due(16)], true, FAR).len(), 1);
+        assert_eq!(from_memory(&claims), Some(vec![32]));
+        assert_eq!(from_memory(&claims), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_claim_that_another_overtook_a_full_one_and_one_that_failed_prove_nothing() {
+        let claims = Claims::default();
+        let (older, newer) = (claims.look(HOOK, Lane::First, NOW), claims.look(HOOK, Lane::First, NOW));
+        older.take(Vec::new(), true, FAR);
+        assert_eq!(from_memory(&claims), None);
+        newer.take(Vec::new(), false, FAR);
+        assert_eq!(from_memory(&claims), None);
+        drop(claims.look(HOOK, Lane::First, NOW));
+        assert!(!claims.keeps(HOOK), "nothing is gathered for nobody");
+    }
+
+    #[test]
+    fn one_that_was_not_at_hand_sends_the_next_claim_to_the_store() {
+        let claims = Claims::default();
+        reads(&claims, Vec::new());
+        commit(&claims, 16);
+        claims.committed(&mut vec![(HOOK, None)]);
+        assert_eq!(from_memory(&claims), None);
+        reads(&claims, vec![due(16), due(32)]);
+        claims.distrust();
+        assert_eq!(from_memory(&claims), None);
+    }
+
+    #[test]
+    fn memory_ends_with_a_lease_that_any_claim_found_over_and_with_its_minute() {
+        let claims = Claims::default();
+        claims.look(HOOK, Lane::First, NOW).take(vec![due(16)], true, NOW.plus_ms(5));
+        assert_eq!(from_memory(&claims), Some(Vec::new()));
+        drop(claims.look(HOOK, Lane::Retry, NOW.plus_ms(5)));
+        assert_eq!(from_memory(&claims), None);
+        reads(&claims, Vec::new());
+        assert!(claims.recorded_since(HOOK, NOW.plus_ms(59_999), FAR, 10).is_some());
+        assert!(claims.recorded_since(HOOK, NOW.plus_ms(60_000), FAR, 10).is_none());
+        assert!(claims.recorded_since(HOOK, NOW.plus_ms(-1), FAR, 10).is_none(), "a clock that was set back");
     }
 }

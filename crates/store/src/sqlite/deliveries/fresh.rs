@@ -60,10 +60,19 @@ impl Fresh {
     }
 
     /// It ended. Where it read all that waits, what is recorded from then on is handed out from here.
-    pub(super) fn read(&mut self, endpoint: EndpointId, number: u64, found: Option<&HashSet<DeliveryKey>>, now: UnixMs) {
+    pub(super) fn read(&mut self, endpoint: EndpointId, number: u64, is_all: bool, now: UnixMs) {
         let Some(kept) = self.endpoints.get_mut(&endpoint).filter(|kept| kept.known == Known::Reading(number)) else { return };
-        let Some(found) = found else { return self.forget(endpoint) };
-        // Recorded while it read, and within what it saw.
+        if is_all {
+            kept.known = Known::AllSince(now);
+        } else {
+            self.forget(endpoint);
+        }
+    }
+
+    /// A claim found these in the store: of what is kept, those that were recorded while it read.
+    pub(super) fn found(&mut self, endpoint: EndpointId, found: &[Due]) {
+        let Some(kept) = self.endpoints.get_mut(&endpoint).filter(|kept| !kept.waiting.is_empty()) else { return };
+        let found: HashSet<DeliveryKey> = found.iter().map(|due| due.key).collect();
         let bytes = &mut self.bytes;
         kept.waiting.retain(|due| {
             let is_new = !found.contains(&due.key);
@@ -72,7 +81,6 @@ impl Fresh {
             }
             is_new
         });
-        kept.known = Known::AllSince(now);
     }
 
     /// Whether new deliveries of this endpoint are kept.
