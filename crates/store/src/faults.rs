@@ -186,6 +186,12 @@ impl FaultyStore {
         self.script.lock().calls.get(&method).copied().unwrap_or(0)
     }
 
+    /// Every method that was called, and how often.
+    #[must_use]
+    pub fn called(&self) -> HashMap<Method, u64> {
+        self.script.lock().calls.clone()
+    }
+
     fn next_fault(&self, method: Method) -> Option<Fault> {
         let mut script = self.script.lock();
         *script.calls.entry(method).or_default() += 1;

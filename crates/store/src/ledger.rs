@@ -100,11 +100,93 @@ pub struct Wallet {
     pub balance: Balance,
 }
 
+/// Which lines of which wallet's statement.
+#[derive(Clone, Debug)]
+pub struct StatementQuery {
+    /// Whose wallet.
+    pub organization: OrganizationId,
+    /// Live or sandbox wallet.
+    pub mode: Mode,
+    /// Movements from then on.
+    pub from: Option<UnixMs>,
+    /// Movements before then.
+    pub until: Option<UnixMs>,
+    /// Where the last page ended.
+    pub before: Option<StatementCursor>,
+    /// Lines at most.
+    pub limit: u32,
+}
+
+impl StatementQuery {
+    /// The newest lines of a wallet.
+    #[must_use]
+    pub fn newest(organization: OrganizationId, mode: Mode, limit: u32) -> StatementQuery {
+        StatementQuery { organization, mode, from: None, until: None, before: None, limit }
+    }
+}
+
+/// The last line of a page: the next one goes on with what is older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementCursor {
+    /// The line's time, as lines are ordered.
+    pub at: UnixMs,
+    /// The line's place in the journal.
+    pub sequence: i64,
+    /// What was available before the line, where no older one can come in any more.
+    pub available: Option<Micros>,
+}
+
+/// `1795392000000.4711`, and after a third point what was available.
+impl std::fmt::Display for StatementCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.at.0, self.sequence)?;
+        self.available.iter().try_for_each(|available| write!(f, ".{}", available.0))
+    }
+}
+
+/// A text that is no cursor of a statement's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoCursor;
+
+impl std::str::FromStr for StatementCursor {
+    type Err = NoCursor;
+
+    fn from_str(text: &str) -> Result<StatementCursor, NoCursor> {
+        let numbers: Vec<i64> = text.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| NoCursor)?;
+        let (at, sequence, available) = match numbers.as_slice() {
+            [at, sequence] => (*at, *sequence, None),
+            [at, sequence, available] => (*at, *sequence, Some(Micros(*available))),
+            _ => return Err(NoCursor),
+        };
+        Ok(StatementCursor { at: UnixMs(at), sequence, available })
+    }
+}
+
+/// A page of a statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatementPage {
+    /// Newest first.
+    pub lines: Vec<StatementLine>,
+    /// Where the next page goes on.
+    pub next: Option<StatementCursor>,
+    /// On the first page of a period: what was available before and after it.
+    pub period: Option<StatementPeriod>,
+}
+
+/// What was available at both ends of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StatementPeriod {
+    /// Before its first movement.
+    pub opening: Micros,
+    /// After its last.
+    pub closing: Micros,
+}
+
 /// One line of a statement: a balanced movement, seen from the wallet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatementLine {
-    /// Place in the journal; pages go by it.
+    /// Place in the journal, which is its message's.
     pub sequence: i64,
     /// When.
     pub at: UnixMs,
@@ -120,8 +202,25 @@ pub struct StatementLine {
     pub credit: String,
     /// How much.
     pub amount: Micros,
+    /// What was available after it.
+    pub available: Micros,
     /// Why, where a person or a status said so.
     pub reason: Option<String>,
+    /// The instant that it is ordered by: its own.
+    #[serde(skip)]
+    pub ordered: i64,
+}
+
+impl StatementLine {
+    /// What the wallet gained by it, in micros: less than nothing where money left it or was held.
+    #[must_use]
+    pub fn moved(&self) -> i64 {
+        match (self.debit.as_str(), self.credit.as_str()) {
+            (_, "wallet") => self.amount.0,
+            ("wallet", _) => self.amount.0.saturating_neg(),
+            _ => 0,
+        }
+    }
 }
 
 /// What `ledger verify` found.
@@ -164,8 +263,8 @@ pub trait Ledger {
     fn wallets(&self, organization: OrganizationId) -> Answer<'_, Vec<Wallet>>;
     /// The wallet's balance as the writer has it now.
     fn balance(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Balance>>;
-    /// Balanced entries of one organization's wallet (live or play), newest first, before `before`.
-    fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>>;
+    /// Balanced entries of one organization's wallet (live or play), each at its own time, newest first.
+    fn statement(&self, query: StatementQuery) -> Answer<'_, StatementPage>;
     /// Asks to be told once available falls below `below` (`None`: no longer), once per fall; false
     /// where there is no such organization. An organization whose available is below it already is
     /// told at its wallet's next movement.

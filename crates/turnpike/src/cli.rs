@@ -6,6 +6,7 @@
 
 #![allow(rustdoc::bare_urls, reason = "doc comments are the help that people read; angle brackets would stand in it")]
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -38,6 +39,32 @@ pub(crate) struct Cli {
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Whether a program reads what comes out. `demo` and `simulator` have a `--json` of their own.
+    pub(crate) fn is_for_programs(&self) -> bool {
+        match &self.command {
+            Command::Demo(args) => args.json,
+            Command::Simulator(args) => args.json,
+            _ => self.json,
+        }
+    }
+}
+
+/// Whether `--json` was typed, where the words as a whole could not be understood. What follows `--` is
+/// no flag.
+pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    words.into_iter().take_while(|word| word != "--").any(|word| word == "--json")
+}
+
+/// What clap has to say as one sentence, without its colours and its page of usage.
+pub(crate) fn sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraphs = text.split("\n\n").map(str::trim).filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
+    let said: Vec<String> = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|part| !part.is_empty()).collect();
+    let said = said.join("; ");
+    said.strip_prefix("error: ").map_or(said.clone(), str::to_owned)
 }
 
 const OVERVIEW: &str = "\
@@ -87,7 +114,7 @@ pub(crate) enum Command {
     User(user::Args),
     /// Endpoints of applications, and the deliveries to them
     Webhook(webhook::Args),
-    /// Webhooks of Meta's that could not be read, or belong to no application here
+    /// Webhooks of Meta's that could not be read or taken in, or are nobody's here
     Quarantine(quarantine::Args),
     /// Follow an application's events on this machine
     Listen(Box<listen::Args>),
@@ -367,6 +394,18 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_meant_is_one_sentence_for_programs() {
+        let said = |line: &str| sentence(&parse(line).expect_err(line));
+        assert_eq!(said("turnpike org lst --json"), "unrecognized subcommand 'lst'; tip: a similar subcommand exists: 'list'");
+        assert_eq!(said("turnpike wallet top-up --json"), "the following required arguments were not provided: --amount <AMOUNT>");
+        assert!(said("turnpike message list --json --state lost").starts_with("invalid value 'lost' for '--state <STATE>' [possible values:"));
+        assert!(said("turnpike org --json").starts_with("'turnpike org' requires a subcommand but one was not provided [subcommands: create"));
+        let asks = |line: &str| asks_for_json(line.split(' ').map(OsString::from));
+        assert!(asks("org lst --json") && asks("--json org lst"));
+        assert!(!asks("org lst") && !asks("org show -- --json"));
+    }
+
+    #[test]
     fn a_correction_may_be_negative() {
         assert!(parse("turnpike wallet adjust --amount -3.00 --reason x").is_ok());
     }
@@ -393,7 +432,7 @@ Commands:
   template     Message templates, as Meta has them
   user         Users of an application: their windows and opt-outs
   webhook      Endpoints of applications, and the deliveries to them
-  quarantine   Webhooks of Meta's that could not be read, or belong to no application here
+  quarantine   Webhooks of Meta's that could not be read or taken in, or are nobody's here
   listen       Follow an application's events on this machine
   send         Send one message
   sim          Play the users and Meta on a simulated WhatsApp

@@ -55,7 +55,10 @@ impl Failure {
     /// The same for programs.
     pub(crate) fn to_json(&self) -> Value {
         match self {
-            Failure::Answered { status, errors, .. } => json!({"exitCode": self.number(), "status": status, "errors": errors}),
+            Failure::Answered { status, errors, advice: Some(advice) } => {
+                json!({"exitCode": self.number(), "status": status, "errors": errors, "advice": advice})
+            }
+            Failure::Answered { status, errors, advice: None } => json!({"exitCode": self.number(), "status": status, "errors": errors}),
             other => json!({"exitCode": self.number(), "errors": {"description": other.to_string()}}),
         }
     }

@@ -26,9 +26,12 @@ use output::Out;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let typed = Cli::parse();
+    let typed = match Cli::try_parse() {
+        Ok(typed) => typed,
+        Err(error) => return not_understood(&error),
+    };
     let environment = Environment::of_process();
-    let context = Context { data: typed.data, out: Out::new(typed.json, &environment), environment };
+    let context = Context { out: Out::new(typed.is_for_programs(), &environment), data: typed.data, environment };
     match run(typed.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -40,6 +43,16 @@ fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// What was typed is no command, or asks for help. A program hears it in the form of every other failure.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    if error.exit_code() != 0 && cli::asks_for_json(std::env::args_os().skip(1)) {
+        let failure = Failure::Usage(cli::sentence(error));
+        eprintln!("{}", failure.to_json());
+        return failure.exit_code();
+    }
+    error.exit()
 }
 
 fn run(command: Command, context: &Context) -> Result<(), Failure> {

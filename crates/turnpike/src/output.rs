@@ -64,6 +64,17 @@ impl Out {
         print(&table.render(self));
     }
 
+    /// A page of a table that goes on: the headings stand over the first page alone, and columns keep
+    /// their places as long as what comes fits.
+    pub(crate) fn table_page(self, table: &Table, layout: &mut Option<Layout>) {
+        print(&table.render_page(self, layout));
+    }
+
+    /// A piece of a document that is printed as it comes.
+    pub(crate) fn part(self, text: &str) {
+        print(text);
+    }
+
     /// Labels and values, one a line; values that are empty are left out.
     pub(crate) fn record(self, fields: &[(&str, Cell)]) {
         print(&render_record(fields, self));
@@ -134,6 +145,14 @@ pub(crate) struct Table {
     rows: Vec<Vec<Cell>>,
 }
 
+/// How a table was laid out, for the page that goes on with it.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    shown: Vec<usize>,
+    decimals: Vec<usize>,
+    widths: Vec<usize>,
+}
+
 /// On which side of its column a text stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -162,17 +181,33 @@ impl Table {
     }
 
     fn render(&self, out: Out) -> String {
+        self.render_page(out, &mut None)
+    }
+
+    /// What was laid out before goes on without headings; a column that had been empty until then brings
+    /// them again.
+    fn render_page(&self, out: Out, before: &mut Option<Layout>) -> String {
+        let columns = 0..self.headings.len();
         // A column that nothing stands in says nothing.
-        let shown: Vec<usize> =
-            (0..self.headings.len()).filter(|column| self.rows.iter().any(|row| !row[*column].text.is_empty())).collect();
-        let decimals: Vec<usize> = (0..self.headings.len()).map(|column| self.decimals(column)).collect();
+        let filled = |column: usize| self.rows.iter().any(|row| !row[column].text.is_empty());
+        let was_shown = |column: usize| before.as_ref().is_some_and(|layout| layout.shown.contains(&column));
+        let shown: Vec<usize> = columns.clone().filter(|column| filled(*column) || was_shown(*column)).collect();
+        let goes_on = before.as_ref().is_some_and(|layout| layout.shown == shown);
+        let least = |column: usize| before.as_ref().map_or((0, 0), |layout| (layout.decimals[column], layout.widths[column]));
+        let decimals: Vec<usize> = columns.clone().map(|column| self.decimals(column).max(least(column).0)).collect();
         let headings: Vec<Cell> = self.headings.iter().map(|(heading, _)| Cell::new(heading, Style::Dim)).collect();
-        let mut rows = vec![headings];
+        let mut rows = if goes_on { Vec::new() } else { vec![headings] };
         rows.extend(self.rows.iter().map(|row| row.iter().zip(&decimals).map(|(cell, decimals)| cell.padded(*decimals)).collect()));
         let widths: Vec<usize> =
-            (0..self.headings.len()).map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0)).collect();
+            columns.map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0).max(least(column).1)).collect();
+        let text = self.render_rows(out, &rows, &shown, &widths);
+        *before = Some(Layout { shown, decimals, widths });
+        text
+    }
+
+    fn render_rows(&self, out: Out, rows: &[Vec<Cell>], shown: &[usize], widths: &[usize]) -> String {
         let mut text = String::new();
-        for row in &rows {
+        for row in rows {
             let (mut line, mut written) = (String::new(), 0);
             for (at, column) in shown.iter().copied().enumerate() {
                 let (cell, padding) = (&row[column], " ".repeat(widths[column] - row[column].width()));
@@ -282,6 +317,21 @@ Acme                9.50  ok
         table.row(["other".into(), "12.06".into(), "20".into()]);
         table.row(["none".into(), "".into(), "3".into()]);
         assert_eq!(table.render(PLAIN), "market    price  of\nturkey   0.0109   1\nother   12.06    20\nnone              3\n");
+    }
+
+    #[test]
+    fn a_table_goes_on_under_its_headings_until_a_column_is_new() {
+        let table = |rows: &[[&str; 3]]| {
+            let mut table = Table::new([("name", Side::Left), ("amount", Side::Right), ("note", Side::Left)]);
+            rows.iter().for_each(|row| table.row(row.map(Cell::from)));
+            table
+        };
+        let mut layout = None;
+        assert_eq!(table(&[["Acme", "10.25", ""]]).render_page(PLAIN, &mut layout), "name  amount\nAcme   10.25\n");
+        assert_eq!(table(&[["B", "7", ""]]).render_page(PLAIN, &mut layout), "B       7\n");
+        let again = table(&[["C", "1.5", "late"]]).render_page(PLAIN, &mut layout);
+        assert_eq!(again, "name  amount  note\nC       1.5   late\n");
+        assert_eq!(table(&[["D", "1.5", ""]]).render_page(PLAIN, &mut layout), "D       1.5\n");
     }
 
     #[test]

@@ -174,14 +174,18 @@ impl Engine {
     pub fn application_of(&self, organization: &Organization, app_id: Option<&str>) -> Result<Arc<App>, ControlFault> {
         let state = self.directory.snapshot();
         let mut own = state.applications.values().filter(|app| app.row.organization == organization.key);
-        let Some(app_id) = app_id else {
-            return match (own.next(), own.next()) {
-                (Some(only), None) => Ok(Arc::clone(only)),
-                (None, _) => Err(ControlFault::rule("the organization has no application yet; make one with: turnpike app create NAME")),
-                (Some(_), Some(_)) => Err(ControlFault::field("app", "must be given, since there are several applications (--app APP_ID)")),
-            };
-        };
-        own.find(|app| app.row.app_id == app_id).cloned().ok_or(ControlFault::NotFound("application"))
+        match app_id {
+            Some(app_id) => own.find(|app| app.row.app_id == app_id).cloned().ok_or(ControlFault::NotFound("application")),
+            None => only(own),
+        }
+    }
+
+    /// The application that is meant where none is named: the only one there is, of whatever organization.
+    ///
+    /// # Errors
+    /// There is none, or there are several; these are named.
+    pub fn the_only_application(&self) -> Result<Arc<App>, ControlFault> {
+        only(self.directory.snapshot().applications.values())
     }
 
     async fn change(self: &Arc<Self>, app: &App, change: ApplicationChange) -> Result<Arc<App>, ControlFault> {
@@ -195,6 +199,29 @@ impl Engine {
     async fn reloaded(&self, row: &Application) -> Result<Arc<App>, ControlFault> {
         self.reload_directory().await?;
         self.directory.application(row.key).ok_or(ControlFault::NotFound("application"))
+    }
+}
+
+/// Applications that an error names at most; the list of all is a command of its own.
+const CANDIDATES_MAX: usize = 10;
+
+/// The one application among these.
+fn only<'a>(applications: impl Iterator<Item = &'a Arc<App>>) -> Result<Arc<App>, ControlFault> {
+    let mut found: Vec<&Arc<App>> = applications.collect();
+    match found.as_slice() {
+        [] => Err(ControlFault::rule("there is no application yet; make one with: turnpike app create NAME")),
+        [only] => Ok(Arc::clone(only)),
+        _ => {
+            found.sort_by(|a, b| a.row.app_id.cmp(&b.row.app_id));
+            let named: Vec<String> =
+                found.iter().take(CANDIDATES_MAX).map(|app| format!("{} ({})", app.row.app_id, app.organization.name)).collect();
+            let further = match found.len() - named.len() {
+                0 => String::new(),
+                further => format!(" and {further} more (turnpike app list)"),
+            };
+            let named = named.join(", ");
+            Err(ControlFault::field("app", format!("must be given (--app APP_ID), since there are several: {named}{further}")))
+        }
     }
 }
 

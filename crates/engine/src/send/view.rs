@@ -285,20 +285,29 @@ impl Engine {
         Ok(view)
     }
 
-    /// Marks a free-form message that went out though the user's window, as far as it is known, was
-    /// closed (contract §3.2: only Meta knows for sure, so by default it is passed on).
+    /// Says what is known of the window of a free-form message, where it was not known to be open
+    /// (contract §3.2: only Meta knows for sure, so by default it is passed on): `outside_window` where
+    /// the user last wrote too long before, `window_unknown` where nothing was ever heard of the user.
+    /// What Meta let through to the user's phone was inside the window, whatever we knew of it.
     async fn mark_window(&self, record: &MessageRecord, view: &mut MessageView) -> Result<(), Refusal> {
         let needs_window = record.mode != Mode::Fake && record.kind != MessageKind::Template && record.category == Category::Service;
-        let (true, Some(to)) = (needs_window && view.state != MessageState::Refused, view.to.as_deref()) else { return Ok(()) };
+        let is_proved = matches!(view.state, MessageState::Sent | MessageState::Delivered | MessageState::Read | MessageState::Played);
+        let is_open_to_doubt = needs_window && !is_proved && view.state != MessageState::Refused;
+        let (true, Some(to)) = (is_open_to_doubt, view.to.as_deref()) else { return Ok(()) };
         let user = self.user_hash(to);
         let known = self.store.user(record.organization, record.application, user).await.map_err(|_| Refusal::LedgerUnreachable)?;
-        let detail = match known.last_wrote_at {
+        let (event, detail) = match known.last_wrote_at {
             // Who wrote later may have written before, too: only the last time is known.
             Some(at) if at > record.admitted_at || known.window_is_open(record.admitted_at) => return Ok(()),
-            Some(at) => format!("Sent outside the known customer service window: the user last wrote at {}.", at.to_rfc3339()),
-            None => "Sent outside the known customer service window: no message of this user is known.".to_owned(),
+            Some(at) => {
+                ("outside_window", format!("Sent outside the known customer service window: the user last wrote at {}.", at.to_rfc3339()))
+            }
+            None => {
+                let detail = "No message of this user is known here, so only Meta knows whether the customer service window is open.";
+                ("window_unknown", detail.to_owned())
+            }
         };
-        let entry = TimelineEntry { at: record.admitted_at.to_rfc3339(), event: "outside_window".to_owned(), detail };
+        let entry = TimelineEntry { at: record.admitted_at.to_rfc3339(), event: event.to_owned(), detail };
         view.timeline.insert(1.min(view.timeline.len()), entry);
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::meta::End;
 use crate::posts::*;
 
 /// The token of the newest POST to Meta.
-fn token(house: &House) -> String {
+pub(crate) fn token(house: &House) -> String {
     house.meta.posted().last().and_then(|post| post.token().map(str::to_owned)).expect("Meta was asked")
 }
 

@@ -5,6 +5,7 @@ use turnpike_domain::refusal::Refusal;
 use turnpike_domain::send::Mode;
 
 use crate::house::*;
+use crate::money::token;
 use crate::posts::*;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -156,25 +157,35 @@ fn who_stopped_marketing_gets_none_until_it_is_resumed() {
 }
 
 #[test]
-fn where_nothing_is_enforced_the_timeline_says_that_the_window_was_closed() {
+fn where_nothing_is_enforced_the_timeline_says_what_is_known_of_the_window() {
     let house = house();
     house.run(async {
         let marked = |id: &str| {
             let (house, id) = (&house, id.to_owned());
             async move {
                 let view = house.engine().look_up(&house.caller(), &id).await.expect("found");
-                view.timeline.iter().find(|entry| entry.event == "outside_window").map(|entry| entry.detail.clone())
+                let mark = view.timeline.iter().find(|entry| matches!(entry.event.as_str(), "outside_window" | "window_unknown"));
+                mark.map(|entry| (entry.event.clone(), entry.detail.clone()))
             }
         };
-        let never = wamid(&sent(house.send(text("one")).await));
-        assert!(marked(&never).await.expect("it is marked").contains("no message of this user is known"));
+        let one = sent(house.send(text("one")).await);
+        let never = wamid(&one);
+        let (event, detail) = marked(&never).await.expect("it is marked");
+        assert_eq!(event, "window_unknown");
+        assert!(detail.contains("only Meta knows"), "{detail}");
+        // What reached the phone was let through: there was a window, though nobody had told us.
+        post(&house, &statuses(vec![status(&never, "delivered", Some(&token(&house)))])).await;
+        assert_eq!(marked(&never).await, None);
+
         post(&house, &text_from(NUMBER, WABA, TO, "wamid.1", NOON_S)).await;
         house.clock.advance(HOUR_MS);
         let inside = wamid(&sent(house.send(text("two")).await));
         assert_eq!(marked(&inside).await, None);
         house.clock.advance(24 * HOUR_MS);
         let after = wamid(&sent(house.send(text("three")).await));
-        assert!(marked(&after).await.expect("it is marked").contains("the user last wrote at 2026-11-23T12:00:00"));
+        let (event, detail) = marked(&after).await.expect("it is marked");
+        assert_eq!(event, "outside_window");
+        assert!(detail.contains("the user last wrote at 2026-11-23T12:00:00"), "{detail}");
     });
     house.finish();
 }

@@ -21,7 +21,7 @@ use crate::events::{
     EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord,
 };
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
-use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
+use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementPage, StatementQuery, Verification, Wallet, WalletMoved};
 use crate::messages::{
     Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, PinnedPrice, Recalled, RecentSend, Resolve,
     Settled,
@@ -171,8 +171,8 @@ impl Ledger for FaultyStore {
         self.call(Method::Balance, move |inner| inner.balance(organization, mode))
     }
 
-    fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>> {
-        self.call(Method::Statement, move |inner| inner.statement(organization, mode, before, limit))
+    fn statement(&self, query: StatementQuery) -> Answer<'_, StatementPage> {
+        self.call(Method::Statement, move |inner| inner.statement(query))
     }
 
     fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool> {

@@ -8,8 +8,8 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 
 use super::messages::{self as stored, Forgotten, Page, Question};
 use super::writer::Job;
-use super::{SqliteStore, events, journal, verify};
-use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementLine, Verification, Wallet, WalletMoved};
+use super::{SqliteStore, events, journal, statement, verify};
+use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementPage, StatementQuery, Verification, Wallet, WalletMoved};
 use crate::messages::{
     Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
 };
@@ -121,9 +121,9 @@ impl Ledger for SqliteStore {
         Box::pin(self.ask(move |caller| Job::Balance(organization, mode, caller)))
     }
 
-    fn statement(&self, organization: OrganizationId, mode: Mode, before: Option<i64>, limit: u32) -> Answer<'_, Vec<StatementLine>> {
+    fn statement(&self, query: StatementQuery) -> Answer<'_, StatementPage> {
         let cipher = self.cipher.clone();
-        Box::pin(self.read(move |snapshot| journal::statement(snapshot, &cipher, organization, mode, before, limit)))
+        Box::pin(self.read(move |snapshot| statement::page(snapshot, &cipher, &query)))
     }
 
     fn set_wallet_alert(&self, organization: OrganizationId, mode: Mode, below: Option<Micros>) -> Answer<'_, bool> {

@@ -29,6 +29,7 @@ mod rates;
 mod readers;
 mod recover;
 mod reply;
+mod statement;
 mod statements;
 mod templates;
 mod users;

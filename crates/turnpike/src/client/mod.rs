@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use serde_json::Value;
 use turnpike_engine::secret::Secret;
-use turnpike_store::sqlite::OpenError;
+use turnpike_store::sqlite::{DATABASE_FILE, OpenError};
 
 pub(crate) use self::simulator::SimulatorClient;
 pub(crate) use self::stream::post;
@@ -127,9 +127,18 @@ enum Way {
     Folder(Box<Config>),
 }
 
+/// Which folders a command works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Folder {
+    /// A gateway's: where a name is mistyped there must be no new folder, and no answer about an empty one.
+    Known,
+    /// Also one that begins with this command.
+    NewOrKnown,
+}
+
 impl Gateway {
     /// Finds the way.
-    pub(crate) fn find(data: Option<&Path>, remote: &Remote, environment: &Environment) -> Result<Gateway, Failure> {
+    pub(crate) fn find(data: Option<&Path>, remote: &Remote, environment: &Environment, of: Folder) -> Result<Gateway, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -151,6 +160,9 @@ impl Gateway {
         }
         let flags = SettingArgs { config: remote.config.clone(), ..SettingArgs::default() };
         let config = config::load(data, &flags, environment).map_err(|problems| Failure::Usage(problems.to_string()))?;
+        if of == Folder::Known {
+            must_be_known(&config.data)?;
+        }
         // What opening the folder finds is for the operator's eyes: there is no other log.
         crate::log::begin(&Log { format: config.log.format, level: "warn".to_owned() });
         Ok(Gateway { way: Way::Folder(Box::new(config)), user, runtime })
@@ -173,7 +185,6 @@ impl Gateway {
     /// Asks, and waits for the answer.
     pub(crate) fn ask(&self, ask: Ask) -> Result<Answer, Failure> {
         let of_operator = ask.key.is_none();
-        let of_application = ask.path.starts_with("/api/v1/operator/applications/-") || ask.path.ends_with("/rates/price");
         let answered = self.runtime.block_on(async {
             match &self.way {
                 Way::Network { url, token, ca_file } => {
@@ -184,15 +195,26 @@ impl Gateway {
                 Way::Folder(config) => in_process(config, ask.into_request(&self.user, None)?).await,
             }
         })?;
-        read_answer(answered, of_operator && matches!(self.way, Way::Network { .. })).map_err(|failure| match failure {
-            // An application is named by itself, whatever its organization.
-            Failure::Answered { errors, .. } if of_application && errors["params"]["fields"][0]["path"] == "org" => Failure::Usage(
-                "there are several organizations, so say which application is meant: --app APP_ID (turnpike app list shows them)"
-                    .to_owned(),
-            ),
-            other => other,
-        })
+        read_answer(answered, of_operator && matches!(self.way, Way::Network { .. }))
     }
+}
+
+/// Refuses a folder that no gateway ever used, before anything is made there.
+pub(crate) fn must_be_known(folder: &Path) -> Result<(), Failure> {
+    if folder.join(DATABASE_FILE).exists() {
+        return Ok(());
+    }
+    let shown = folder.display();
+    let what = if folder.is_dir() {
+        format!("{shown} is no data folder: it holds no {DATABASE_FILE}")
+    } else if folder.exists() {
+        format!("{shown} is no data folder, but a file")
+    } else {
+        format!("there is no data folder {shown}")
+    };
+    Err(Failure::NotFound(format!(
+        "{what}. Name the gateway's folder with --data DIR, or begin a new one with: turnpike org create NAME --data {shown}"
+    )))
 }
 
 async fn in_process(config: &Config, request: Request<Bytes>) -> Result<http::Response<Bytes>, Failure> {

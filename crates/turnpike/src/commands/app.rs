@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::context::{Context, THE_ONLY_ONE, rows, state, text, time, yes_no};
+use super::context::{Context, THE_ONLY_ONE, state, text, time, yes_no};
+use super::listing::Listing;
 use super::org::put;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
-use crate::output::{Cell, Side, Style, Table};
+use crate::output::{Cell, Side, Style};
 
 /// Applications: one sending number each.
 #[derive(Debug, ClapArgs)]
@@ -190,7 +191,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     };
     match &args.command {
         Command::Create(new) => create(args, context, new),
-        Command::List { org } => list(args, context, org.as_deref()),
+        Command::List { org } => context.list(&args.remote, Ask::get(&["applications"]).with("org", org.as_ref()), &LIST).map(drop),
         Command::Show(app) => {
             if let Some(answer) = one(app, &[], Ask::get)? {
                 record(context, &answer.data);
@@ -262,14 +263,8 @@ fn set(args: &Args, context: &Context, app: &WhichApp, name: Option<&str>, setti
     Ok(())
 }
 
-fn list(args: &Args, context: &Context, org: Option<&str>) -> Result<(), Failure> {
-    let Some(answer) = context.ask(&args.remote, Ask::get(&["applications"]).with("org", org))? else { return Ok(()) };
-    if rows(&answer.data).is_empty() {
-        context.out.line("There is no application yet.");
-        context.out.hint("Make one with: turnpike app create NAME");
-        return Ok(());
-    }
-    let mut table = Table::new([
+const LIST: Listing<'static, 7> = Listing {
+    headings: [
         ("app", Side::Left),
         ("name", Side::Left),
         ("organization", Side::Left),
@@ -277,10 +272,10 @@ fn list(args: &Args, context: &Context, org: Option<&str>) -> Result<(), Failure
         ("paused", Side::Left),
         ("number", Side::Left),
         ("templates", Side::Right),
-    ]);
-    for row in rows(&answer.data) {
+    ],
+    row: &|row| {
         let paused = if row["paused"].is_null() { String::new() } else { format!("by Meta ({})", text(&row["paused"]["code"])) };
-        table.row([
+        [
             text(&row["appId"]).into(),
             text(&row["displayName"]).into(),
             text(&row["organization"]).into(),
@@ -288,11 +283,11 @@ fn list(args: &Args, context: &Context, org: Option<&str>) -> Result<(), Failure
             Cell::new(paused, Style::Bad),
             number(row).into(),
             text(&row["templates"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-    Ok(())
-}
+        ]
+    },
+    none: "There is no application yet.",
+    hint: Some("Make one with: turnpike app create NAME"),
+};
 
 fn record(context: &Context, data: &Value) {
     let paused = &data["paused"];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::cli::Remote;
-use crate::client::{Answer, Ask, Gateway};
+use crate::client::{Answer, Ask, Folder, Gateway};
 use crate::config::Environment;
 use crate::failure::Failure;
 use crate::output::{Cell, Out, Style};
@@ -25,26 +25,25 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The gateway that the command works on.
+    /// The gateway that the command works on. A folder that is no gateway's is refused, and not made.
     pub(crate) fn gateway(&self, remote: &Remote) -> Result<Gateway, Failure> {
-        Gateway::find(self.data.as_deref(), remote, &self.environment)
+        Gateway::find(self.data.as_deref(), remote, &self.environment, Folder::Known)
     }
 
     /// Asks one thing. With `--json` the answer is printed, and `None` comes back.
     pub(crate) fn ask(&self, remote: &Remote, ask: Ask) -> Result<Option<Answer>, Failure> {
-        let answer = self.gateway(remote)?.ask(ask)?;
-        if self.out.json {
-            self.out.data(&answer.data);
-            return Ok(None);
-        }
-        Ok(Some(answer))
+        self.answered(&self.gateway(remote)?, ask)
     }
 
-    /// Asks for a page of a list. With `--json`, `{data, nextCursor}` is printed.
-    pub(crate) fn ask_page(&self, remote: &Remote, ask: Ask) -> Result<Option<Answer>, Failure> {
-        let answer = self.gateway(remote)?.ask(ask)?;
+    /// The same for the command that a gateway begins with: where there is none, its folder is made.
+    pub(crate) fn ask_new_or_known(&self, remote: &Remote, ask: Ask) -> Result<Option<Answer>, Failure> {
+        self.answered(&Gateway::find(self.data.as_deref(), remote, &self.environment, Folder::NewOrKnown)?, ask)
+    }
+
+    fn answered(&self, gateway: &Gateway, ask: Ask) -> Result<Option<Answer>, Failure> {
+        let answer = gateway.ask(ask)?;
         if self.out.json {
-            self.out.data(&serde_json::json!({"data": answer.data, "nextCursor": answer.next}));
+            self.out.data(&answer.data);
             return Ok(None);
         }
         Ok(Some(answer))

@@ -6,12 +6,13 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
 use super::context::{Context, THE_ONLY_ONE, count, rows, text, time};
+use super::listing::Listing;
 use super::org::put;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::config::parse_duration;
 use crate::failure::Failure;
-use crate::output::{Cell, Side, Style, Table};
+use crate::output::{Cell, Side, Style};
 
 /// API keys of applications.
 #[derive(Debug, ClapArgs)]
@@ -120,7 +121,7 @@ struct Limits {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.command {
         Command::Create(new) => create(args, context, new),
-        Command::List(app) => list(args, context, app),
+        Command::List(app) => context.list(&args.remote, Ask::get(&["applications", app.segment(), "api-keys"]), &LIST).map(drop),
         Command::Revoke { id } => {
             let Some(answer) = context.ask(&args.remote, Ask::delete(&["api-keys", id]))? else { return Ok(()) };
             context.out.line(format!("{} is revoked: nobody gets in with it any more.", shown(&answer.data)));
@@ -178,14 +179,8 @@ fn announce(context: &Context, key: &Value) {
     ]);
 }
 
-fn list(args: &Args, context: &Context, app: &OfApp) -> Result<(), Failure> {
-    let Some(answer) = context.ask(&args.remote, Ask::get(&["applications", app.segment(), "api-keys"]))? else { return Ok(()) };
-    if rows(&answer.data).is_empty() {
-        context.out.line("The application has no key yet.");
-        context.out.hint("Make one with: turnpike key create");
-        return Ok(());
-    }
-    let mut table = Table::new([
+const LIST: Listing<'static, 9> = Listing {
+    headings: [
         ("key", Side::Left),
         ("name", Side::Left),
         ("mode", Side::Left),
@@ -195,9 +190,9 @@ fn list(args: &Args, context: &Context, app: &OfApp) -> Result<(), Failure> {
         ("spend a day", Side::Right),
         ("made", Side::Left),
         ("id", Side::Left),
-    ]);
-    for row in rows(&answer.data) {
-        table.row([
+    ],
+    row: &|row| {
+        [
             shown(row).into(),
             text(&row["name"]).into(),
             text(&row["mode"]).into(),
@@ -207,11 +202,11 @@ fn list(args: &Args, context: &Context, app: &OfApp) -> Result<(), Failure> {
             text(&row["dailySpend"]).into(),
             time(&row["createdAt"]).into(),
             text(&row["id"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-    Ok(())
-}
+        ]
+    },
+    none: "The application has no key yet.",
+    hint: Some("Make one with: turnpike key create"),
+};
 
 fn life(row: &Value) -> Cell {
     match (&row["revokedAt"], &row["expiresAt"], &row["isActive"]) {

@@ -4,8 +4,8 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::context::{Context, money, rows, state, text, time};
+use super::listing::{Listing, Pages};
 use super::org::put;
-use super::wallet::more;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
@@ -16,6 +16,7 @@ use crate::output::{Cell, Side, Style, Table};
 #[command(after_help = "\
 Examples:
   turnpike message list --state unknown
+  turnpike message list --app shop --all --json
   turnpike message show wamid.HBgM…
   turnpike message resolve 0199… --as not-sent --reason \"not in Meta's insights of 3 May\"")]
 pub(crate) struct Args {
@@ -38,12 +39,8 @@ enum Command {
         /// Organization: its name or id; may be left out where there is one
         #[arg(long)]
         org: Option<String>,
-        /// Messages at most, up to 500 [default: 50]
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
-        /// Go on where the last page ended
-        #[arg(long, value_name = "CURSOR")]
-        before: Option<String>,
+        #[command(flatten)]
+        pages: Pages,
     },
     /// Show one message: what happened, what it cost, what went wrong
     Show {
@@ -98,17 +95,9 @@ enum Outcome {
 /// Does it.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.command {
-        Command::List { state, app, org, limit, before } => {
-            let ask = Ask::get(&["messages"])
-                .with("state", state.map(typed))
-                .with("app", app.as_ref())
-                .with("org", org.as_ref())
-                .with("limit", *limit)
-                .with("before", before.as_ref());
-            let Some(answer) = context.ask_page(&args.remote, ask)? else { return Ok(()) };
-            list(context, rows(&answer.data), before.is_some());
-            more(context, answer.next.as_deref());
-            Ok(())
+        Command::List { state, app, org, pages } => {
+            let ask = || Ask::get(&["messages"]).with("state", state.map(typed)).with("app", app.as_ref()).with("org", org.as_ref());
+            context.pages(&args.remote, pages, ask, &LIST)
         }
         Command::Show { message, org } => {
             let ask = Ask::get(&["messages", message]).with("org", org.as_ref());
@@ -133,11 +122,8 @@ pub(super) fn typed(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn list(context: &Context, messages: &[Value], further: bool) {
-    if messages.is_empty() {
-        return context.out.line(if further { "There is none before that." } else { "There is no such message yet, or none any more." });
-    }
-    let mut table = Table::new([
+const LIST: Listing<'static, 7> = Listing {
+    headings: [
         ("admitted (UTC)", Side::Left),
         ("state", Side::Left),
         ("to", Side::Left),
@@ -145,9 +131,9 @@ fn list(context: &Context, messages: &[Value], further: bool) {
         ("mode", Side::Left),
         ("app", Side::Left),
         ("id", Side::Left),
-    ]);
-    for row in messages {
-        table.row([
+    ],
+    row: &|row| {
+        [
             time(&row["timeline"][0]["at"]).into(),
             state(&row["state"]),
             text(&row["to"]).into(),
@@ -155,10 +141,11 @@ fn list(context: &Context, messages: &[Value], further: bool) {
             text(&row["mode"]).into(),
             text(&row["appId"]).into(),
             text(&row["id"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-}
+        ]
+    },
+    none: "There is no such message yet, or none any more.",
+    hint: None,
+};
 
 fn show(context: &Context, message: &Value) {
     let (price, money_now, problem) = (&message["price"], &message["money"], &message["problem"]);

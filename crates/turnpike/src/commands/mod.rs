@@ -11,6 +11,7 @@ pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod listen;
+mod listing;
 pub(crate) mod message;
 pub(crate) mod org;
 pub(crate) mod quarantine;
@@ -22,3 +23,6 @@ pub(crate) mod template;
 pub(crate) mod user;
 pub(crate) mod wallet;
 pub(crate) mod webhook;
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,11 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};
 
 use super::context::{Context, THE_ONLY_ONE, money, rows, text, time};
+use super::listing::Listing;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
-use crate::output::{Side, Style, Table};
+use crate::output::{Side, Style};
 
 /// Organizations and what they pay.
 #[derive(Debug, ClapArgs)]
@@ -84,7 +85,7 @@ impl WhichOrg {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.command {
         Command::Create { name, currency, markup } => create(args, context, name, currency.as_deref(), markup),
-        Command::List => list(args, context),
+        Command::List => context.list(&args.remote, Ask::get(&["organizations"]), &LIST).map(drop),
         Command::Show(org) => show(args, context, org),
         Command::Prices { org, markup } => set_prices(args, context, org, markup),
     }
@@ -94,21 +95,15 @@ fn create(args: &Args, context: &Context, name: &str, currency: Option<&str>, ma
     let mut body = json!({"name": name});
     put(&mut body, "currency", currency);
     markup.put(&mut body);
-    let Some(answer) = context.ask(&args.remote, Ask::post(&["organizations"], &body))? else { return Ok(()) };
+    let Some(answer) = context.ask_new_or_known(&args.remote, Ask::post(&["organizations"], &body))? else { return Ok(()) };
     context.out.line(format!("Made the organization {name}."));
     record(context, &answer.data);
     context.out.hint("Next: turnpike app create NAME, turnpike wallet top-up --amount 25.00");
     Ok(())
 }
 
-fn list(args: &Args, context: &Context) -> Result<(), Failure> {
-    let Some(answer) = context.ask(&args.remote, Ask::get(&["organizations"]))? else { return Ok(()) };
-    if rows(&answer.data).is_empty() {
-        context.out.line("There is no organization yet.");
-        context.out.hint("Make one with: turnpike org create NAME");
-        return Ok(());
-    }
-    let mut table = Table::new([
+const LIST: Listing<'static, 7> = Listing {
+    headings: [
         ("name", Side::Left),
         ("currency", Side::Left),
         ("base fee", Side::Right),
@@ -116,9 +111,9 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
         ("fixed", Side::Right),
         ("made", Side::Left),
         ("id", Side::Left),
-    ]);
-    for row in rows(&answer.data) {
-        table.row([
+    ],
+    row: &|row| {
+        [
             text(&row["name"]).into(),
             text(&row["currency"]).into(),
             text(&row["baseFee"]).into(),
@@ -126,11 +121,11 @@ fn list(args: &Args, context: &Context) -> Result<(), Failure> {
             text(&row["fixed"]).into(),
             time(&row["createdAt"]).into(),
             text(&row["id"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-    Ok(())
-}
+        ]
+    },
+    none: "There is no organization yet.",
+    hint: Some("Make one with: turnpike org create NAME"),
+};
 
 fn show(args: &Args, context: &Context, org: &WhichOrg) -> Result<(), Failure> {
     let Some(answer) = context.ask(&args.remote, Ask::get(&["organizations", org.segment()]))? else { return Ok(()) };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::context::{Context, rows, text, time};
 use super::message::typed;
 use super::org::put;
-use crate::client::SimulatorClient;
+use crate::client::{SimulatorClient, must_be_known};
 use crate::config;
 use crate::failure::Failure;
 use crate::output::{Cell, Side, Style, Table};
@@ -52,6 +52,30 @@ enum Command {
         /// To this number: its phone number id
         #[arg(long, value_name = "ID")]
         number: Option<String>,
+        /// In this group: its id
+        #[arg(long, value_name = "ID")]
+        group: Option<String>,
+    },
+    /// A user calls, or is called
+    Call {
+        /// The user: digits, or a user id
+        #[arg(long, value_name = "USER")]
+        from: String,
+        /// The call's id, for what follows a first event [default: a new one]
+        #[arg(long, value_name = "WACID")]
+        id: Option<String>,
+        /// connect or terminate [default: connect]
+        #[arg(long, conflicts_with = "status")]
+        event: Option<String>,
+        /// RINGING, ACCEPTED, REJECTED: a status of a call to the user
+        #[arg(long)]
+        status: Option<String>,
+        /// The business called
+        #[arg(long)]
+        outbound: bool,
+        /// At this number: its phone number id
+        #[arg(long, value_name = "ID")]
+        number: Option<String>,
     },
     /// A user taps on a button, or chooses a row, of a message that was sent
     Tap {
@@ -81,6 +105,9 @@ enum Command {
         /// So many times
         #[arg(long, value_name = "NUMBER")]
         times: Option<u32>,
+        /// The message went to this group: its id
+        #[arg(long, value_name = "ID")]
+        group: Option<String>,
     },
     /// A user stops or resumes marketing
     Preference {
@@ -159,10 +186,13 @@ enum Status {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let folder = config::data_folder(context.data.as_deref(), None, &context.environment)
         .map_err(|problems| Failure::Usage(problems.to_string()))?;
+    if args.simulator.is_none() {
+        must_be_known(&folder)?;
+    }
     let simulator = SimulatorClient::find(args.simulator.as_deref(), &folder)?;
     let post = |path: &str, body: &Value| simulator.ask(Method::POST, path, Some(body));
     let answer = match &args.command {
-        Command::Reply { from, text, body, context, number } => {
+        Command::Reply { from, text, body, context, number, group } => {
             let mut message = match body {
                 Some(file) => read(file)?,
                 None => json!({}),
@@ -171,7 +201,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut message, "text", text.as_deref());
             put(&mut message, "context", context.as_deref());
             put(&mut message, "phone_number_id", number.as_deref());
+            put(&mut message, "group_id", group.as_deref());
             post("reply", &message)?
+        }
+        Command::Call { from, id, event, status, outbound, number } => {
+            let mut call = json!({"from": from});
+            put(&mut call, "id", id.as_deref());
+            put(&mut call, "event", event.as_deref());
+            put(&mut call, "status", status.as_deref());
+            put(&mut call, "direction", outbound.then_some("BUSINESS_INITIATED"));
+            put(&mut call, "phone_number_id", number.as_deref());
+            post("call", &call)?
         }
         Command::Tap { from, message, title, flow } => {
             let mut tap = json!({});
@@ -181,10 +221,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut tap, "title", title.as_deref());
             post("tap", &tap)?
         }
-        Command::Status { message, status, code, times } => {
+        Command::Status { message, status, code, times, group } => {
             let mut body = json!({"message_id": message, "status": typed(*status)});
             put(&mut body, "code", *code);
             put(&mut body, "times", *times);
+            put(&mut body, "group_id", group.as_deref());
             post("status", &body)?
         }
         Command::Preference { from, value } => post("preference", &json!({"from": from, "value": value}))?,

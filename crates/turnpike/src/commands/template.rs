@@ -4,12 +4,13 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde_json::json;
 
 use super::app::zone;
-use super::context::{Context, count, rows, state, text, time};
+use super::context::{Context, count, state, text, time};
 use super::key::OfApp;
+use super::listing::Listing;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
-use crate::output::{Side, Table};
+use crate::output::Side;
 
 /// Message templates, as Meta has them.
 #[derive(Debug, ClapArgs)]
@@ -40,7 +41,10 @@ struct Which {
 /// Does it.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     match &args.command {
-        Command::List(which) => list(args, context, which),
+        Command::List(which) => {
+            let ask = Ask::get(&["applications", which.app.segment(), "templates"]).with("sandbox", which.sandbox.then_some(true));
+            context.list(&args.remote, ask, &LIST).map(drop)
+        }
         Command::Sync(which) => {
             let body = json!({"sandbox": which.sandbox});
             let ask = Ask::post(&["applications", which.app.segment(), "templates", "sync"], &body);
@@ -56,32 +60,25 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     }
 }
 
-fn list(args: &Args, context: &Context, which: &Which) -> Result<(), Failure> {
-    let ask = Ask::get(&["applications", which.app.segment(), "templates"]).with("sandbox", which.sandbox.then_some(true));
-    let Some(answer) = context.ask(&args.remote, ask)? else { return Ok(()) };
-    if rows(&answer.data).is_empty() {
-        context.out.line("No template is known.");
-        context.out.hint("Read them from Meta with: turnpike template sync");
-        return Ok(());
-    }
-    let mut table = Table::new([
+const LIST: Listing<'static, 6> = Listing {
+    headings: [
         ("name", Side::Left),
         ("language", Side::Left),
         ("category", Side::Left),
         ("status", Side::Left),
         ("quality", Side::Left),
         ("read (UTC)", Side::Left),
-    ]);
-    for row in rows(&answer.data) {
-        table.row([
+    ],
+    row: &|row| {
+        [
             text(&row["name"]).into(),
             text(&row["language"]).into(),
             text(&row["category"]).to_lowercase().into(),
             state(&row["status"]),
             text(&row["quality"]).into(),
             time(&row["syncedAt"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-    Ok(())
-}
+        ]
+    },
+    none: "No template is known.",
+    hint: Some("Read them from Meta with: turnpike template sync"),
+};

@@ -4,11 +4,12 @@ use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::context::{Context, THE_ONLY_ONE, money, rows, text, time};
+use super::listing::{Listing, Pages};
 use super::org::put;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
-use crate::output::{Cell, Side, Style, Table};
+use crate::output::{Cell, Side, Style};
 
 /// Prepaid money of organizations.
 #[derive(Debug, ClapArgs)]
@@ -82,16 +83,25 @@ enum Command {
         #[arg(long, conflicts_with = "below")]
         off: bool,
     },
-    /// List what moved, newest first
+    /// List what moved, each at its own time, newest first, with what was available after it
+    #[command(after_help = "\
+A date begins at midnight UTC. With --from or --until, what was available at both ends of the period
+stands around its lines.
+
+Examples:
+  turnpike wallet statement --from 2026-10-01 --until 2026-11-01 --all
+  turnpike wallet statement --all --json")]
     Statement {
         #[command(flatten)]
         which: Which,
-        /// Lines at most, up to 500 [default: 50]
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
-        /// Go on where the last page ended
-        #[arg(long, value_name = "CURSOR")]
-        before: Option<String>,
+        /// What moved from then on, such as 2026-10-01 or 2026-10-01T08:00:00Z
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// What moved before then
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        #[command(flatten)]
+        pages: Pages,
     },
 }
 
@@ -147,7 +157,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             });
             Ok(())
         }
-        Command::Statement { which, limit, before } => statement(args, context, which, *limit, before.as_deref()),
+        Command::Statement { which, from, until, pages } => {
+            let ask = || {
+                Ask::get(&which.path(&["statement"]))
+                    .with("sandbox", which.sandbox.then_some(true))
+                    .with("from", from.as_ref())
+                    .with("until", until.as_ref())
+            };
+            context.framed_pages(&args.remote, pages, ask, &STATEMENT, both_ends)
+        }
     }
 }
 
@@ -186,47 +204,40 @@ fn refund(args: &Args, context: &Context, message: &str, leg: Leg, reason: &str,
     Ok(())
 }
 
-fn statement(args: &Args, context: &Context, which: &Which, limit: Option<u32>, before: Option<&str>) -> Result<(), Failure> {
-    let ask =
-        Ask::get(&which.path(&["statement"])).with("sandbox", which.sandbox.then_some(true)).with("limit", limit).with("before", before);
-    let Some(answer) = context.ask_page(&args.remote, ask)? else { return Ok(()) };
-    if rows(&answer.data).is_empty() {
-        context.out.line(if before.is_some() { "Nothing moved before that." } else { "Nothing has moved yet." });
-        return Ok(());
-    }
-    let mut table = Table::new([
+/// What was available after the period, which begins a list with the newest, and before it.
+fn both_ends(period: &Value) -> Option<[String; 2]> {
+    let said = |what: &str, end: &str| format!("{what}: {} available", money(&period[end], &period["currency"]));
+    period.is_object().then(|| [said("At the end of the period", "closing"), said("At its beginning", "opening")])
+}
+
+const STATEMENT: Listing<'static, 8> = Listing {
+    headings: [
         ("when (UTC)", Side::Left),
         ("what", Side::Left),
         ("amount", Side::Right),
         ("from", Side::Left),
         ("to", Side::Left),
+        ("available", Side::Right),
         ("message", Side::Left),
         ("reason", Side::Left),
-    ]);
-    for row in rows(&answer.data) {
+    ],
+    row: &|row| {
         let leg = text(&row["leg"]);
         let what = text(&row["kind"]).replace('_', " ");
-        table.row([
+        [
             time(&row["when"]).into(),
             if leg.is_empty() { what.into() } else { format!("{what} {leg}").into() },
             text(&row["amount"]).into(),
             text(&row["debit"]).replace('_', " ").into(),
             text(&row["credit"]).replace('_', " ").into(),
+            text(&row["available"]).into(),
             text(&row["message"]).into(),
             text(&row["reason"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-    more(context, answer.next.as_deref());
-    Ok(())
-}
-
-/// Says how to get the next page.
-pub(super) fn more(context: &Context, next: Option<&str>) {
-    if let Some(next) = next {
-        context.out.hint(format!("There is more: the same command with --before {next}"));
-    }
-}
+        ]
+    },
+    none: "Nothing has moved yet.",
+    hint: None,
+};
 
 fn record(context: &Context, wallet: &Value) {
     let currency = &wallet["currency"];

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::context::{Context, count, rows, text, time, yes_no};
 use super::key::OfApp;
+use super::listing::{Listing, Pages};
 use super::message::typed;
 use super::org::put;
-use super::wallet::more;
 use crate::cli::Remote;
 use crate::client::Ask;
 use crate::failure::Failure;
@@ -86,12 +86,8 @@ old one. Rotating again meanwhile ends the oldest at once.")]
         app: OfApp,
         #[command(flatten)]
         filter: Filter,
-        /// Deliveries at most, up to 500 [default: 50]
-        #[arg(long, value_name = "NUMBER")]
-        limit: Option<u32>,
-        /// Go on where the last page ended
-        #[arg(long, value_name = "CURSOR")]
-        before: Option<String>,
+        #[command(flatten)]
+        pages: Pages,
     },
     /// Show one delivery with its attempts
     Attempts {
@@ -216,8 +212,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             announce(context, &answer.data);
         }
         Command::List(app) => {
-            let Some(answer) = ask(Ask::get(&["applications", app.segment(), "webhooks"]))? else { return Ok(()) };
-            list(context, rows(&answer.data));
+            let endpoints = context.list(&args.remote, Ask::get(&["applications", app.segment(), "webhooks"]), &LIST)?;
+            for endpoint in endpoints.iter().flatten().filter(|endpoint| is_off(endpoint)) {
+                context.out.hint(format!("{} is off. {}", text(&endpoint["name"]), how_to_enable(endpoint)));
+            }
         }
         Command::Show(which) => {
             let Some(answer) = ask(Ask::get(&which.path(&[])))? else { return Ok(()) };
@@ -249,12 +247,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let Some(answer) = ask(Ask::post(&which.path(&["disable"]), &json!({})))? else { return Ok(()) };
             show(context, &answer.data);
         }
-        Command::Deliveries { app, filter, limit, before } => {
-            let ask = filter.query(Ask::get(&["applications", app.segment(), "deliveries"]));
-            let ask = ask.with("limit", *limit).with("before", before.as_ref());
-            let Some(answer) = context.ask_page(&args.remote, ask)? else { return Ok(()) };
-            deliveries(context, rows(&answer.data), before.is_some(), answer.next.is_some());
-            more(context, answer.next.as_deref());
+        Command::Deliveries { app, filter, pages } => {
+            let ask = || filter.query(Ask::get(&["applications", app.segment(), "deliveries"]));
+            return context.pages(&args.remote, pages, ask, &DELIVERIES);
         }
         Command::Attempts { event, which } => {
             let path = ["applications", which.app.segment(), "deliveries", event];
@@ -423,28 +418,20 @@ fn given_up(overflow: &Value) -> Cell {
     Cell::new(said, Style::Warn)
 }
 
-fn list(context: &Context, endpoints: &[Value]) {
-    if endpoints.is_empty() {
-        context.out.line("The application has no endpoint: its events are kept, and nobody is told.");
-        context.out.hint("Make one with: turnpike webhook set --url https://…");
-        return;
-    }
-    let mut table =
-        Table::new([("endpoint", Side::Left), ("state", Side::Left), ("waiting", Side::Left), ("url", Side::Left), ("events", Side::Left)]);
-    for endpoint in endpoints {
-        table.row([
+const LIST: Listing<'static, 5> = Listing {
+    headings: [("endpoint", Side::Left), ("state", Side::Left), ("waiting", Side::Left), ("url", Side::Left), ("events", Side::Left)],
+    row: &|endpoint| {
+        [
             text(&endpoint["name"]).into(),
             life(endpoint),
             waiting(endpoint).into(),
             text(&endpoint["url"]).into(),
             text(&endpoint["events"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-    for endpoint in endpoints.iter().filter(|endpoint| is_off(endpoint)) {
-        context.out.hint(format!("{} is off. {}", text(&endpoint["name"]), how_to_enable(endpoint)));
-    }
-}
+        ]
+    },
+    none: "The application has no endpoint: its events are kept, and nobody is told.",
+    hint: Some("Make one with: turnpike webhook set --url https://…"),
+};
 
 fn test(args: &Args, context: &Context, which: &Which) -> Result<(), Failure> {
     let gateway = context.gateway(&args.remote)?;
@@ -470,14 +457,8 @@ fn test(args: &Args, context: &Context, which: &Which) -> Result<(), Failure> {
     if data["ok"] == true { Ok(()) } else { Err(Failure::Said) }
 }
 
-fn deliveries(context: &Context, deliveries: &[Value], further: bool, is_cut: bool) {
-    if deliveries.is_empty() && is_cut {
-        return context.out.line("There is none among the newest events; there are older ones to look through.");
-    }
-    if deliveries.is_empty() {
-        return context.out.line(if further { "There is none before that." } else { "There is no such delivery." });
-    }
-    let mut table = Table::new([
+const DELIVERIES: Listing<'static, 7> = Listing {
+    headings: [
         ("recorded (UTC)", Side::Left),
         ("state", Side::Left),
         ("event", Side::Left),
@@ -485,9 +466,9 @@ fn deliveries(context: &Context, deliveries: &[Value], further: bool, is_cut: bo
         ("next (UTC)", Side::Left),
         ("endpoint", Side::Left),
         ("id", Side::Left),
-    ]);
-    for row in deliveries {
-        table.row([
+    ],
+    row: &|row| {
+        [
             time(&row["at"]).into(),
             delivery_state(&row["state"]),
             text(&row["event"]).into(),
@@ -495,10 +476,11 @@ fn deliveries(context: &Context, deliveries: &[Value], further: bool, is_cut: bo
             time(&row["nextAt"]).into(),
             text(&row["endpoint"]).into(),
             text(&row["id"]).into(),
-        ]);
-    }
-    context.out.table(&table);
-}
+        ]
+    },
+    none: "There is no such delivery.",
+    hint: None,
+};
 
 fn delivery_state(state: &Value) -> Cell {
     let word = text(state);

@@ -113,7 +113,7 @@ async fn a_message_is_followed_from_the_send_to_the_tap() {
     let seen = story.look_up(&id).await;
     assert_eq!(seen["state"], "read", "{seen}");
     let events: Vec<&str> = seen["timeline"].as_array().expect("a timeline").iter().filter_map(|entry| entry["event"].as_str()).collect();
-    assert_eq!(events, ["admitted", "outside_window", "accepted", "sent", "delivered", "meta_capture", "read"], "as it happened");
+    assert_eq!(events, ["admitted", "accepted", "sent", "delivered", "meta_capture", "read"], "as it happened");
     assert_eq!(seen["money"]["metaWhy"], "Charged 0.0009: delivered (status delivered: regular, service).");
     assert_eq!((&seen["money"]["base"]["state"], &seen["money"]["meta"]["state"]), (&json!("captured"), &json!("captured")), "{seen}");
 

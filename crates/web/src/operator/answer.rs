@@ -246,7 +246,7 @@ fn render(refusal: &Refusal) -> Response {
     Response::from_parts(parts, axum::body::Body::new(body))
 }
 
-fn envelope(status: StatusCode, value: &serde_json::Value) -> Response {
+pub(super) fn envelope(status: StatusCode, value: &serde_json::Value) -> Response {
     let mut response = Response::new(axum::body::Body::from(value.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -235,7 +235,7 @@ impl Operator {
     pub(super) fn application(&self, named: &str) -> Result<Arc<App>, ControlFault> {
         let state = self.engine.directory().snapshot();
         if named == "-" {
-            return self.engine.application_of(&*self.engine.organization(None)?, None);
+            return self.engine.the_only_application();
         }
         let found = state.by_app_id.get(named).and_then(|key| state.applications.get(key));
         found.cloned().ok_or(ControlFault::NotFound("application"))

@@ -1,17 +1,21 @@
 //! Wallets: show, top up, correct, state; and the ledger's proof.
 
 use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use turnpike_domain::ledger::Balance;
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::control::money::WalletOrder;
-use turnpike_store::ledger::{Verification, WalletMovement};
+use turnpike_store::ledger::{StatementPeriod, StatementQuery, Verification, WalletMovement};
 use uuid::Uuid;
 
 use super::Operator;
-use super::answer::{Actor, Asked, Body, Data, Fault, Page, page_size};
+use super::answer::{Actor, Asked, Body, Data, Fault, envelope, page_size};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,10 +64,14 @@ pub(super) struct Order {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StatementPage {
+pub(super) struct StatementAsked {
     #[serde(default)]
     sandbox: bool,
-    before: Option<i64>,
+    /// Movements from then on, an RFC 3339 instant or a date in UTC.
+    from: Option<String>,
+    /// Movements before then.
+    until: Option<String>,
+    before: Option<String>,
     limit: Option<u32>,
 }
 
@@ -143,15 +151,50 @@ async fn carry_out(
 pub(super) async fn statement(
     State(operator): State<Operator>,
     Path(org): Path<String>,
-    Asked(page): Asked<StatementPage>,
-) -> Result<Page<StatementLineView>, Fault> {
+    Asked(asked): Asked<StatementAsked>,
+) -> Result<StatementAnswer, Fault> {
     let organization = operator.organization(&org)?;
-    let limit = page_size(page.limit);
-    let lines = operator.engine.store().statement(organization.key, mode_of(page.sandbox), page.before, limit).await?;
-    let full = lines.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = lines.last().filter(|_| full).map(|line| line.sequence.to_string());
-    let data = lines.into_iter().map(|line| StatementLineView { when: line.at.to_rfc3339(), line }).collect();
-    Ok(Page { data, next })
+    let instant = |path: &str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => UnixMs::parse(text)
+            .map(Some)
+            .ok_or_else(|| ControlFault::field(path, "must be a date such as 2026-10-01, or an instant such as 2026-10-01T00:00:00Z")),
+    };
+    let before = asked.before.as_deref().map(str::parse).transpose();
+    let query = StatementQuery {
+        organization: organization.key,
+        mode: mode_of(asked.sandbox),
+        from: instant("from", &asked.from)?,
+        until: instant("until", &asked.until)?,
+        before: before.map_err(|_| ControlFault::field("before", "must be the nextCursor of an earlier page"))?,
+        limit: page_size(asked.limit),
+    };
+    if let (Some(from), Some(until)) = (query.from, query.until)
+        && from >= until
+    {
+        return Err(ControlFault::field("until", "must be later than from").into());
+    }
+    let page = operator.engine.store().statement(query).await?;
+    let data = page.lines.into_iter().map(|line| StatementLineView { when: line.at.to_rfc3339(), line }).collect();
+    Ok(StatementAnswer { data, next: page.next.map(|next| next.to_string()), period: page.period, currency: organization.currency })
+}
+
+/// A page of lines; the first one of a period with what was available at both its ends.
+pub(super) struct StatementAnswer {
+    data: Vec<StatementLineView>,
+    next: Option<String>,
+    period: Option<StatementPeriod>,
+    currency: Currency,
+}
+
+impl IntoResponse for StatementAnswer {
+    fn into_response(self) -> Response {
+        let mut body = json!({"isSuccess": true, "data": self.data, "pagingMetadata": {"nextCursor": self.next}});
+        if let Some(period) = self.period {
+            body["period"] = json!({"opening": period.opening, "closing": period.closing, "currency": self.currency});
+        }
+        envelope(StatusCode::OK, &body)
+    }
 }
 
 /// A line with its time as people read it.
