@@ -136,6 +136,11 @@ pub enum Recorded {
     Duplicate,
     /// The organization has no such application any more: nothing changed.
     NotFound,
+    /// Rows that it is about cannot be read: nothing of it was done, and the rest went on.
+    Broken {
+        /// Which row, and what of it.
+        fault: String,
+    },
 }
 
 /// What a status did to its message.
@@ -179,6 +184,27 @@ pub enum QuarantineReason {
     UnknownNumber = 2,
     /// Number and account belong to different organizations, or the signing app does not fit.
     Mismatch = 3,
+    /// It can be read and has an owner, and something of ours stands in the way: broken rows, or a
+    /// bug. It is tried [`POISON_TRIES`] times (reliability §c3).
+    Poison = 4,
+}
+
+/// How often a part that something of ours stands in the way of is tried in all (reliability §c3).
+pub const POISON_TRIES: u16 = 5;
+
+/// How long after the first, second, third and fourth try it is tried again: what heals by itself
+/// heals within minutes, and within three hours somebody has been called.
+pub const POISON_AGAIN_AFTER_MS: [i64; POISON_TRIES as usize - 1] = [60_000, 300_000, 1_800_000, 7_200_000];
+
+/// What became of a part that something of ours stands in the way of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Poisoned {
+    /// Its number in quarantine.
+    pub id: i64,
+    /// How often it was tried so far.
+    pub tries: u16,
+    /// Whether that was the last time: from now on it waits for a person.
+    pub is_given_up: bool,
 }
 
 /// A quarantined payload, as an operator sees it.
@@ -201,6 +227,12 @@ pub struct QuarantineRecord {
     pub field: Option<String>,
     /// When it was replayed, if it was.
     pub replayed_at: Option<UnixMs>,
+    /// How often it was tried; 0 where trying again cannot help.
+    pub tries: u16,
+    /// When it is tried again by itself; `None` where a person must.
+    pub next_try_at: Option<UnixMs>,
+    /// What stood in the way at the last try, for [`QuarantineReason::Poison`].
+    pub fault: Option<String>,
     /// The payload, sealed.
     #[serde(skip)]
     pub body: Vec<u8>,
@@ -356,6 +388,19 @@ pub trait Events {
     /// Marks a quarantined payload as replayed; false where there is none of that number.
     fn quarantine_replayed(&self, id: i64, at: UnixMs) -> Answer<'_, bool>;
 
+    /// Keeps parts that something of ours stands in the way of, each with what that is, and counts
+    /// one more try of each; the answers are in order.
+    fn note_poison(&self, parts: Vec<(Quarantine, String)>, at: UnixMs) -> Answer<'_, Vec<Poisoned>>;
+
+    /// Kept parts that are to be tried again by `now`, the longest due first, at most `limit`.
+    fn poison_due(&self, now: UnixMs, limit: u32) -> Answer<'_, Vec<QuarantineRecord>>;
+
+    /// Tries a kept part no more by itself; false where there is none of that number.
+    fn give_up_poison(&self, id: i64) -> Answer<'_, bool>;
+
+    /// One quarantined payload; `None` where there is none of that number.
+    fn quarantined_one(&self, id: i64) -> Answer<'_, Option<QuarantineRecord>>;
+
     /// Unknown outcomes admitted before `admitted_before`, oldest first, those after `after` alone: a
     /// page that holds fewer than `limit` (at most [`OPEN_UNKNOWNS_MAX`]) is the last.
     fn open_unknowns(&self, admitted_before: UnixMs, after: Option<MessageKey>, limit: u32) -> Answer<'_, Vec<OpenUnknown>>;
@@ -364,6 +409,10 @@ pub trait Events {
     /// `admitted_before`, or delivered without a price before `delivered_before`; at most `limit`,
     /// oldest first. Remembers how far it looked, so that a message is looked at once.
     fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>>;
+
+    /// Puts holds aside that could not be decided, so that those behind them are reached: they are due
+    /// again after as long as if they had been reported `at`.
+    fn park_overdue(&self, messages: Vec<MessageKey>, at: UnixMs) -> Answer<'_, ()>;
 
     /// Notes that intake could not be relied on between two instants.
     fn intake_was_down(&self, from: UnixMs, until: UnixMs) -> Answer<'_, ()>;

@@ -85,6 +85,11 @@ pub enum LegMoved {
     Not(NotMoved),
     /// No such message in this organization.
     NotFound,
+    /// Rows of it cannot be read: nothing changed, and the rest of the batch went on.
+    Broken {
+        /// Which row, and what of it.
+        fault: String,
+    },
 }
 
 /// An organization's wallet.

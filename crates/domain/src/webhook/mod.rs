@@ -29,7 +29,7 @@ pub use endpoint::{
 pub use event::{EventKind, EventSet};
 pub use explain::{Again, Explanation, explain};
 pub use item::Item;
-pub use read::{ITEMS_MAX, Unreadable, read};
+pub use read::{BUG_MET, ITEMS_MAX, Unreadable, read};
 pub use retry::{Pace, Schedule, Verdict, WAIT_MAX_MS, WAITS_MAX, classify, retry_after_ms};
 pub use signature::{
     BEARER_CHARS_MAX, BEARER_CHARS_MIN, BEARER_PREFIX, HUB_HEADER, HubSecrets, NotSigned, SECRET_BYTES_MAX, SECRET_BYTES_MIN,

@@ -58,6 +58,7 @@ impl Engine {
         };
         match self.store.resolve(vec![resolve]).await?.pop() {
             Some(Settled::Done) => Ok(()),
+            Some(Settled::Broken { fault }) => Err(ControlFault::rule(fault)),
             Some(Settled::NotFound) | None => Err(ControlFault::NotFound("message")),
             Some(Settled::Already { .. } | Settled::NotUnknown) => {
                 Err(ControlFault::rule("the outcome of this message is not unknown, so there is nothing to resolve"))

@@ -113,6 +113,7 @@ fn refunded(leg: Leg, moved: LegMoved) -> Result<LegState, ControlFault> {
             Err(ControlFault::rule(format!("the {} leg was refunded before; a leg is refunded once", leg.as_str())))
         }
         LegMoved::Not(_) => Err(ControlFault::rule(format!("the {} leg was not captured, so there is nothing to refund", leg.as_str()))),
+        LegMoved::Broken { fault } => Err(ControlFault::rule(fault)),
         LegMoved::NotFound => Err(ControlFault::NotFound("message")),
     }
 }

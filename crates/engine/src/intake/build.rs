@@ -33,14 +33,34 @@ pub(super) struct Built {
 
 /// A user who is named otherwise from now on: the window goes over to the new names.
 pub(super) struct Moved {
+    /// The event's that says so.
+    pub(super) identity: Hash16,
     app: Arc<App>,
     from: Vec<Hash16>,
     to: Vec<Hash16>,
 }
 
 impl Engine {
+    /// As [`Engine::build`]; without the batch's `restoring` it looks for its own.
+    pub(super) async fn build_one(
+        &self,
+        destination: &Destination,
+        signer: &Signer,
+        item: &Item<'_>,
+        restoring: Option<&Restoring>,
+        now: UnixMs,
+    ) -> Result<Built, StoreError> {
+        match restoring {
+            Some(restoring) => self.build(destination, signer, item, restoring, now).await,
+            None => {
+                let own = Restoring::of(self, std::slice::from_ref(item)).await?;
+                self.build(destination, signer, item, &own, now).await
+            }
+        }
+    }
+
     /// The event that `item` is for one application.
-    pub(super) async fn build(
+    async fn build(
         &self,
         destination: &Destination,
         signer: &Signer,
@@ -79,12 +99,13 @@ impl Engine {
             endpoints: self.endpoints.wanting(application, *mode, item.kind),
             notice: None,
         };
-        Ok(Built { event, moved: self.moved(app, item) })
+        let moved = self.moved(event.identity, app, item);
+        Ok(Built { event, moved })
     }
 
     /// What makes it the same event when Meta repeats it. What a customer's own app says is kept
     /// apart: else its copy of a status would make the operator's, which settles, a repeat.
-    fn event_identity(&self, destination: &Destination, signer: &Signer, item: &Item<'_>) -> Hash16 {
+    pub(super) fn event_identity(&self, destination: &Destination, signer: &Signer, item: &Item<'_>) -> Hash16 {
         let marks = [destination.mode.number(), u8::from(signer.moves_operator_fee())];
         self.vault.event().hash(&[&destination.app.row.key.0.to_be_bytes(), &marks, &item.identity()])
     }
@@ -160,15 +181,15 @@ impl Engine {
     }
 
     /// A user whose number or id changed: the names before and those from now on.
-    fn moved(&self, app: &Arc<App>, item: &Item<'_>) -> Option<Moved> {
+    fn moved(&self, identity: Hash16, app: &Arc<App>, item: &Item<'_>) -> Option<Moved> {
         let from = self.names_of(item.user.as_ref());
         let to: Vec<Hash16> = self.new_names_of(item).into_iter().filter(|name| !from.contains(name)).collect();
-        (!from.is_empty() && !to.is_empty()).then(|| Moved { app: Arc::clone(app), from, to })
+        (!from.is_empty() && !to.is_empty()).then(|| Moved { identity, app: Arc::clone(app), from, to })
     }
 
     /// Notes for a user's new names what is known under the old ones. Done twice it changes nothing.
     pub(super) async fn move_window(&self, moved: Moved) -> Result<(), StoreError> {
-        let Moved { app, from, to } = moved;
+        let Moved { app, from, to, .. } = moved;
         let (mut wrote_at, mut opted_out_at) = (None, None);
         for name in from {
             let known = self.store.user(app.row.organization, app.row.key, name).await?;

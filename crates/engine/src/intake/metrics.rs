@@ -33,6 +33,8 @@ pub(crate) struct IntakeMetrics {
     pub(super) duplicates: Count,
     quarantined: Family<ReasonLabel, Count>,
     refused: Family<ReasonLabel, Count>,
+    /// Parts that failed at every try.
+    pub(super) given_up: Count,
     pub(super) not_yet: Count,
     pub(super) seconds: Histogram,
     status_seconds: Histogram,
@@ -58,6 +60,7 @@ impl IntakeMetrics {
             duplicates: Counter::default(),
             quarantined: Family::default(),
             refused: Family::default(),
+            given_up: Counter::default(),
             not_yet: Counter::default(),
             seconds: Histogram::new(DURABLE_BOUNDS),
             status_seconds: Histogram::new(STATUS_BOUNDS),
@@ -69,6 +72,7 @@ impl IntakeMetrics {
             registry.register("events_recorded", "Events recorded, by kind", kinds);
             registry.register("events_repeated", "Events that were known already", made.duplicates.clone());
             registry.register("events_quarantined", "Parts of webhooks put into quarantine, by reason", made.quarantined.clone());
+            registry.register("poison_given_up", "Parts of webhooks that could not be taken in at five tries", made.given_up.clone());
             registry.register("webhooks_refused", "Requests to Meta's webhook that were not believed, by reason", made.refused.clone());
             registry.register("webhooks_not_yet", "Webhooks of Meta's answered 503", made.not_yet.clone());
             registry.register("webhook_duration_seconds", "From a webhook's last byte to its commit", made.seconds.clone());
@@ -95,6 +99,7 @@ impl IntakeMetrics {
             QuarantineReason::Unreadable => "unreadable",
             QuarantineReason::UnknownNumber => "unknown_number",
             QuarantineReason::Mismatch => "mismatch",
+            QuarantineReason::Poison => "poison",
         };
         self.quarantined.get_or_create(&ReasonLabel { reason }).inc();
     }

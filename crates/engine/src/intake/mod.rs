@@ -19,6 +19,7 @@ mod effects;
 mod erase;
 mod health;
 mod metrics;
+mod poison;
 mod quarantine;
 mod routes;
 mod signers;
@@ -35,12 +36,13 @@ use turnpike_domain::webhook::{self, EventKind};
 use turnpike_store::StoreError;
 use turnpike_store::endpoints::EndpointId;
 use turnpike_store::events::{Intake, NewEvent, Quarantine, QuarantineReason, Recorded};
+use turnpike_store::messages::Hash16;
 
 use self::build::Built;
-use self::callback::Restoring;
 pub use self::erase::Erased;
 pub(crate) use self::erase::{Forgotten, Says};
-pub use self::quarantine::Replayed;
+use self::poison::{Stopped, Taken, isolated, isolated_now};
+pub use self::quarantine::{Payload, Replayed};
 pub use self::signers::Signer;
 use crate::Engine;
 use crate::settings::Settings;
@@ -167,46 +169,57 @@ impl Engine {
 
     /// Records a POST and says so; then does what follows from it.
     async fn carry_in(self: Arc<Self>, signer: Signer, body: Bytes, room: OwnedSemaphorePermit, done: oneshot::Sender<()>) {
-        let read = match self.read_post(&signer, &body, Kept::Raw).await {
-            Ok(read) => read,
+        let Taken { after, poisoned, .. } = match self.take_body(&signer, &body, Kept::Raw).await {
+            Ok(taken) => taken,
             Err(error) => {
-                return tracing::error!(error = %error, bytes = body.len(), "reading what a webhook of Meta's needs; Meta sends it again");
+                return tracing::error!(error = %error, bytes = body.len(), "recording a webhook of Meta's; Meta sends it again");
             }
         };
-        match self.record_read(read).await {
-            Ok((after, _)) => {
-                drop(room);
+        drop(room);
+        match poisoned {
+            Ok(_) => {
                 self.intake_worked();
                 // Who waited has its answer by then if it is too late.
                 let _ = done.send(());
-                self.follow_up(after);
             }
-            Err(error) => tracing::error!(error = %error, bytes = body.len(), "recording a webhook of Meta's; Meta sends it again"),
+            Err(error) => {
+                tracing::error!(error = %error, bytes = body.len(), "keeping what could not be taken in; Meta sends it again");
+            }
         }
+        self.follow_up(after);
     }
 
-    /// Takes a POST apart, into events and what nobody here can have. Only the store's silence is an
-    /// error: what cannot be read is kept as it is.
+    /// Takes a POST apart, into events, what nobody here can have, and what something of ours stands in
+    /// the way of ([`poison`]). Only the store's silence is an error: the rest is kept as it is.
     async fn read_post(self: &Arc<Self>, signer: &Signer, body: &[u8], kept: Kept) -> Result<Read, StoreError> {
         let now = self.clock.now();
         let raw = match kept {
             Kept::Raw if self.settings.retention.raw_days > 0 => Some(self.seal_webhook(body)),
             _ => None,
         };
-        let mut read = Read { intake: Intake { received_at: now, raw, ..Intake::default() }, after: After::default() };
-        let items = match webhook::read(body) {
-            Ok(items) => items,
-            Err(fault) => {
+        let mut read = Read { intake: Intake { received_at: now, raw, ..Intake::default() }, after: After::default(), poison: Vec::new() };
+        let items = match isolated_now(|| webhook::read(body)) {
+            Ok(Ok(items)) => items,
+            Err(Stopped::InTheWay(fault)) => {
+                read.poison.push((self.whole(signer, body, QuarantineReason::Poison), fault));
+                return Ok(read);
+            }
+            Err(Stopped::Store(error)) => return Err(error),
+            Ok(Err(fault)) => {
                 tracing::error!(code = "WH_004", bytes = body.len(), app = signer.app_id(), fault = %fault, "Meta signed what this gateway cannot read; it is in quarantine");
-                read.intake.quarantine.push(self.unreadable(signer, body));
+                read.intake.quarantine.push(self.whole(signer, body, QuarantineReason::Unreadable));
                 return Ok(read);
             }
         };
         let routes = self.intake.routes.of(&self.directory);
-        let restoring = Restoring::of(self, &items).await?;
+        let restoring = self.restoring(&items).await?;
         for (count, item) in items.iter().enumerate() {
             if count % ITEMS_AT_ONCE == ITEMS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
+            }
+            if let webhook::View::Unreadable(webhook::BUG_MET) = &item.view {
+                read.poison.push((self.poison_of(signer, item, body), webhook::BUG_MET.to_owned()));
+                continue;
             }
             if let webhook::View::Unreadable(problem) = &item.view {
                 tracing::error!(code = "WH_004", field = %item.field, app = signer.app_id(), problem, "Meta signed a part that this gateway cannot read; it is in quarantine");
@@ -215,21 +228,23 @@ impl Engine {
             }
             match routes.destinations(signer, item) {
                 Ok(destinations) => {
+                    let mut in_the_way = None;
                     for destination in &destinations {
-                        let Built { event, moved } = match self.build(destination, signer, item, &restoring, now).await {
+                        let building = self.build_one(destination, signer, item, restoring.as_ref(), now);
+                        let Built { event, moved } = match isolated(building).await {
                             Ok(built) => built,
-                            // Its own rows are broken, and stay so however often Meta repeats it: it must
-                            // not keep the rest of the batch waiting for days.
-                            Err(error @ StoreError::Corrupt { .. }) => {
-                                tracing::error!(error = %error, field = %item.field, "what the store holds about a part of a webhook cannot be read; the part is in quarantine");
-                                read.intake.quarantine.push(self.quarantine_of(signer, item, QuarantineReason::Unreadable));
+                            Err(Stopped::InTheWay(fault)) => {
+                                in_the_way = Some(fault);
                                 continue;
                             }
-                            Err(error) => return Err(error),
+                            Err(Stopped::Store(error)) => return Err(error),
                         };
                         read.intake.events.push(event);
                         read.after.moved.extend(moved);
                         self.note_effects(&mut read.after, destination, item);
+                    }
+                    if let Some(fault) = in_the_way {
+                        read.poison.push((self.poison_of(signer, item, body), fault));
                     }
                 }
                 Err(reason) => read.intake.quarantine.push(self.quarantine_of(signer, item, reason)),
@@ -238,21 +253,28 @@ impl Engine {
         Ok(read)
     }
 
-    /// One commit, and what it made known.
-    async fn record_read(&self, read: Read) -> Result<(After, Vec<Recorded>), StoreError> {
-        let Read { intake, mut after } = read;
+    /// One commit, and what it made known; last the identities of events that something stood in the
+    /// way of, with what that is.
+    async fn record_read(&self, read: Read) -> Result<(After, Vec<Recorded>, Vec<(Hash16, String)>), StoreError> {
+        let Read { intake, mut after, .. } = read;
         for part in &intake.quarantine {
             self.intake.metrics.quarantined(part.reason);
         }
         if intake.events.is_empty() && intake.quarantine.is_empty() && intake.raw.is_none() {
-            return Ok((after, Vec::new()));
+            return Ok((after, Vec::new(), Vec::new()));
         }
         let known = Known::of(&intake.events);
         let received_at = intake.received_at;
         let recorded = self.store.record(intake).await?;
         // Also where the event is a repeat: the first time may have ended between the two commits.
+        let mut broken = Vec::new();
         for moved in std::mem::take(&mut after.moved) {
-            self.move_window(moved).await?;
+            let identity = moved.identity;
+            match isolated(self.move_window(moved)).await {
+                Ok(()) => {}
+                Err(Stopped::InTheWay(fault)) => broken.push((identity, fault)),
+                Err(Stopped::Store(error)) => return Err(error),
+            }
         }
         for (event, became) in known.into_iter().zip(&recorded) {
             match became {
@@ -267,9 +289,10 @@ impl Engine {
                 }
                 // Deleted since the directory was read; its owner is gone with it.
                 Recorded::NotFound => {}
+                Recorded::Broken { fault } => broken.push((event.identity, fault.clone())),
             }
         }
-        Ok((after, recorded))
+        Ok((after, recorded, broken))
     }
 
     /// Wakes who waits for what was recorded.
@@ -296,7 +319,8 @@ impl Engine {
     /// The store's silence.
     pub async fn record_events(self: &Arc<Self>, events: Vec<NewEvent>) -> Result<Vec<Recorded>, StoreError> {
         let intake = Intake { received_at: self.clock.now(), events, ..Intake::default() };
-        let (after, recorded) = self.record_read(Read { intake, after: After::default() }).await?;
+        let read = Read { intake, after: After::default(), poison: Vec::new() };
+        let (after, recorded, _) = self.record_read(read).await?;
         self.follow_up(after);
         Ok(recorded)
     }
@@ -342,6 +366,8 @@ enum Kept {
 struct Read {
     intake: Intake,
     after: After,
+    /// What something of ours stands in the way of, and what that is.
+    poison: Vec<(Quarantine, String)>,
 }
 
 /// What follows from a POST beside its commit.
@@ -361,6 +387,7 @@ struct After {
 
 /// What is still to be known of an event once it is the store's.
 struct Known {
+    identity: Hash16,
     application: ApplicationId,
     kind: EventKind,
     endpoints: Vec<EndpointId>,
@@ -373,6 +400,7 @@ impl Known {
         events
             .iter()
             .map(|event| Known {
+                identity: event.identity,
                 application: event.application,
                 kind: event.kind,
                 endpoints: event.endpoints.clone(),
@@ -392,18 +420,19 @@ impl Engine {
         self.vault.open(Purpose::Webhook, NOBODY, WEBHOOK_ROW, sealed).ok()
     }
 
-    fn quarantine_identity(&self, reason: QuarantineReason, body: &[u8]) -> turnpike_store::messages::Hash16 {
+    fn quarantine_identity(&self, reason: QuarantineReason, body: &[u8]) -> Hash16 {
         self.vault.event().hash(&[b"quarantine", &[reason as u8], body])
     }
 
-    fn unreadable(&self, signer: &Signer, body: &[u8]) -> Quarantine {
+    /// A POST, whole.
+    fn whole(&self, signer: &Signer, body: &[u8], reason: QuarantineReason) -> Quarantine {
         Quarantine {
-            reason: QuarantineReason::Unreadable,
+            reason,
             meta_app_id: Some(signer.app_id().to_owned()),
             waba_id: None,
             phone_number_id: None,
             field: None,
-            identity: self.quarantine_identity(QuarantineReason::Unreadable, body),
+            identity: self.quarantine_identity(reason, body),
             body: self.seal_webhook(body),
         }
     }

@@ -52,6 +52,11 @@ impl RouteBook {
 /// What begins the simulator's names of an application (`directory::sandbox_id`).
 const SANDBOX: &str = "sandbox-";
 
+/// Fields that are about the chats of one number, which Meta names in `metadata` (meta-cloud-api §5).
+/// Where that cannot be read, nobody is guessed by the account (contract §8).
+const OF_A_NUMBER: [&str; 8] =
+    ["messages", "standby", "message_echoes", "smb_message_echoes", "history", "smb_app_state_sync", "calls", "user_preferences"];
+
 impl Routes {
     fn of(directory: Arc<State>) -> Routes {
         let (mut by_number, mut by_account) = (HashMap::new(), HashMap::<String, Vec<Arc<App>>>::new());
@@ -78,6 +83,10 @@ impl Routes {
         // quarantine (contract §7).
         if item.is_partner {
             return Err(QuarantineReason::UnknownNumber);
+        }
+        // The number alone tells whose chat it is: an account has many, of several applications.
+        if item.phone_number_id.is_none() && OF_A_NUMBER.contains(&&*item.field) {
+            return Err(QuarantineReason::Unreadable);
         }
         let account = item.waba_id.as_deref();
         match item.phone_number_id.as_deref() {

@@ -120,6 +120,11 @@ impl Signers {
         known.cloned().unwrap_or_else(|| Signer { app_id: app_id.into(), kind: Kind::Customer })
     }
 
+    /// Whether an app of this id is configured.
+    pub(super) fn knows(&self, app_id: Option<&str>) -> bool {
+        app_id.is_some_and(|app_id| self.owners.iter().any(|signer| signer.app_id() == app_id))
+    }
+
     /// Whether a handshake gives the words of any app. Every app is compared, and each in constant
     /// time, so that the answer's time tells nothing.
     pub(super) fn knows_verify_token(&self, given: &[u8]) -> bool {

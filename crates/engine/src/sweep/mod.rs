@@ -7,15 +7,19 @@
 //! | an unknown outcome | 7 days and an hour: Meta repeats no longer | presumed not sent |
 //! | Meta's fee, delivered without a price | 8 days | captured as held, late where it had been given back |
 //! | Meta's fee without any status | 38 days | released |
+//! | a part of a webhook that could not be taken in | 1 min, 5 min, 30 min and 2 h after each try | tried again, five times in all |
 //! | webhooks as they came, events, statuses | the days of the settings | forgotten |
 //!
 //! Every step is decided by what is stored and by the wall clock, and is a commit of its own, so a
 //! restart in between changes nothing. Nothing here hurries: money that is held too long costs a
 //! top-up, money that is released too early costs trust.
 
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use turnpike_domain::ids::MessageKey;
 use turnpike_domain::ledger::{Movement, Resolution};
@@ -144,12 +148,20 @@ impl Engine {
 
     /// One pass over everything that is due.
     ///
+    /// None of its parts waits for another: what stops one (a row that cannot be read, a bug) leaves
+    /// the rest to be done, in this pass and in every later one.
+    ///
     /// # Errors
-    /// The store's silence; what was done until then is done.
+    /// What stopped the first of the parts that did not come to their end; what was done is done.
     pub async fn sweep(self: &Arc<Self>) -> Result<Swept, StoreError> {
-        let mut swept = Swept { presumed: self.presume().await?, ..Swept::default() };
-        self.settle_overdue(&mut swept).await?;
-        self.forget_events().await?;
+        let mut swept = Swept::default();
+        let parts = [
+            part(self.try_poison_again()).await,
+            part(self.presume_certain(&mut swept.presumed)).await,
+            part(self.presume_silent(&mut swept.presumed)).await,
+            part(self.settle_overdue(&mut swept)).await,
+            part(self.forget_events()).await,
+        ];
         if swept.presumed > 0 {
             tracing::warn!(
                 messages = swept.presumed,
@@ -164,36 +176,32 @@ impl Engine {
                 "Meta's fee of these messages was settled, since no status did it in time"
             );
         }
+        parts.into_iter().collect::<Result<(), _>>()?;
         Ok(swept)
-    }
-
-    /// Unknown outcomes whose evidence would have come.
-    async fn presume(&self) -> Result<usize, StoreError> {
-        Ok(self.presume_certain().await? + self.presume_silent().await?)
     }
 
     /// Those of which Meta repeats nothing any more, oldest first. Each goes from the list, so a
     /// pass needs no place to go on from but its own.
-    async fn presume_certain(&self) -> Result<usize, StoreError> {
+    async fn presume_certain(&self, presumed: &mut usize) -> Result<(), StoreError> {
         let before = self.clock.now().plus_ms(-CERTAIN_AFTER_MS);
-        let (mut presumed, mut after) = (0, None);
+        let mut after = None;
         for _ in 0..STEPS_MAX {
             let certain = self.store.open_unknowns(before, after, AT_ONCE).await?;
             let Some(last) = certain.last() else { break };
             after = Some(last.message);
-            presumed += self.presume_not_sent(&certain, "no status came in the seven days in which Meta repeats them").await?;
+            *presumed += self.presume_not_sent(&certain, "no status came in the seven days in which Meta repeats them").await?;
         }
-        Ok(presumed)
+        Ok(())
     }
 
     /// Those of a day ago whose silence proves something, page after page through all of them.
-    async fn presume_silent(&self) -> Result<usize, StoreError> {
+    async fn presume_silent(&self, presumed: &mut usize) -> Result<(), StoreError> {
         let now = self.clock.now();
         let before = now.plus_ms(-PRESUMED_AFTER_MS);
         // None of them is older than this: what is was presumed above.
         let gaps = self.store.intake_gaps(now.plus_ms(-CERTAIN_AFTER_MS - DAY_MS)).await?;
         let health = Healthy::of(gaps, self.intake.health.is_failing(), now);
-        let (mut presumed, mut after) = (0, *self.intake.sweep.silent_after.lock());
+        let mut after = *self.intake.sweep.silent_after.lock();
         for _ in 0..SILENT_PAGES {
             let page = self.store.open_unknowns(before, after, OPEN_UNKNOWNS_MAX).await?;
             let is_last = page.len() < OPEN_UNKNOWNS_MAX as usize;
@@ -201,7 +209,7 @@ impl Engine {
             let is_silent = |unknown: &&OpenUnknown| unknown.neighbours_heard && health.since(unknown.admitted_at);
             let due: Vec<OpenUnknown> = page.iter().filter(is_silent).copied().collect();
             for some in due.chunks(AT_ONCE as usize) {
-                presumed +=
+                *presumed +=
                     self.presume_not_sent(some, "no status came within a day, though those of messages before and after it did").await?;
             }
             *self.intake.sweep.silent_after.lock() = after;
@@ -210,7 +218,7 @@ impl Engine {
                 break;
             }
         }
-        Ok(presumed)
+        Ok(())
     }
 
     async fn presume_not_sent(&self, unknowns: &[OpenUnknown], reason: &str) -> Result<usize, StoreError> {
@@ -240,22 +248,37 @@ impl Engine {
         let now = self.clock.now();
         for _ in 0..STEPS_MAX {
             let overdue = self.store.overdue(now.plus_ms(-NO_STATUS_MS), now.plus_ms(-UNPRICED_MS), AT_ONCE).await?;
-            let mut moves = Vec::with_capacity(overdue.len());
-            for one in &overdue {
-                moves.extend(self.overdue_move(one, now).await?);
-            }
-            if moves.is_empty() {
+            if overdue.is_empty() {
                 return Ok(());
             }
-            let kinds: Vec<Movement> = moves.iter().map(|one| one.movement).collect();
-            let moved = self.store.move_legs(moves).await?;
+            let mut moves = Vec::with_capacity(overdue.len());
+            let mut broken = Vec::new();
+            for one in &overdue {
+                match self.overdue_move(one, now).await {
+                    Err(StoreError::Corrupt { .. }) => broken.push(one.message),
+                    asked => moves.extend(asked?),
+                }
+            }
+            let (kinds, messages): (Vec<Movement>, Vec<MessageKey>) = moves.iter().map(|one| (one.movement, one.message)).unzip();
+            let moved = if moves.is_empty() { Vec::new() } else { self.store.move_legs(moves).await? };
+            let is_broken = |moved: &LegMoved| matches!(moved, LegMoved::Broken { .. });
+            broken.extend(messages.into_iter().zip(&moved).filter(|(_, moved)| is_broken(moved)).map(|(message, _)| message));
+            let parked = broken.len();
+            if parked > 0 {
+                // They stay held, and behind them others wait.
+                tracing::error!(
+                    messages = parked,
+                    "PAGE: Meta's fee of these messages stays held, since what is stored of them cannot be read or does not fit their wallet; see turnpike ledger verify"
+                );
+                self.store.park_overdue(broken, now).await?;
+            }
             let done = || kinds.iter().zip(&moved).filter(|(_, moved)| matches!(moved, LegMoved::Done(_)));
             let captured = done().filter(|(kind, _)| **kind != Movement::Release).count();
             let all = done().count();
             swept.captured += captured;
             swept.released += all - captured;
             self.intake.metrics.overdue.inc_by(all as u64);
-            if all == 0 {
+            if all + parked == 0 {
                 return Ok(());
             }
         }
@@ -283,6 +306,12 @@ impl Engine {
         self.store.forget_events_before(first_day(kept.raw_days), first_day(kept.event_days), first_day(kept.status_days)).await?;
         Ok(())
     }
+}
+
+/// A part of a pass; a bug in it ends it alone. Sound because a pass keeps nothing but how far it came,
+/// in one word behind a lock that knows no poisoning: everything else is the store's.
+async fn part(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_bug| Err(StoreError::unavailable("the sweep met a bug")))
 }
 
 /// When intake could be relied on.

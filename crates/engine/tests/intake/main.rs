@@ -13,6 +13,7 @@ mod kinds;
 mod money;
 mod notices;
 mod pace;
+mod poison;
 mod posts;
 mod routing;
 mod signatures;

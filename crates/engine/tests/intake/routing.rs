@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use turnpike_domain::send::Mode;
+use turnpike_engine::control::ControlFault;
 use turnpike_engine::control::applications::Connect;
 use turnpike_engine::directory::App;
 use turnpike_engine::intake::{Replayed, TakenIn};
@@ -86,8 +87,9 @@ fn a_number_that_nobody_has_waits_in_quarantine_until_it_is_connected() {
         let now = house.engine().replay_quarantined(id).await.expect("it is there");
         assert_eq!(now, Replayed { recorded: 1, duplicates: 0, quarantined: 0 });
         assert_eq!(heard(&house, &house.app("acme-late")).await, ["wamid.early"]);
-        let twice = house.engine().replay_quarantined(id).await.expect("it is there");
-        assert_eq!(twice, Replayed { recorded: 0, duplicates: 1, quarantined: 0 });
+        let twice = house.engine().replay_quarantined(id).await;
+        assert!(matches!(twice, Err(ControlFault::Rule(_))), "a payload is taken in once: {twice:?}");
+        assert_eq!(heard(&house, &house.app("acme-late")).await, ["wamid.early"]);
         let kept = house.engine().quarantined(None, 50).await.expect("the store answers");
         assert!(kept[0].replayed_at.is_some());
         assert!(house.engine().replay_quarantined(id + 1).await.is_err(), "there is no other");

@@ -18,7 +18,7 @@ use crate::deliveries::{
 use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
 use crate::erasures::{Erasure, ErasureDone, Erasures, JournalStanding, NewErasure};
 use crate::events::{
-    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord,
+    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, Poisoned, Quarantine, QuarantineRecord, Recorded, StatusRecord,
 };
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementPage, StatementQuery, Verification, Wallet, WalletMoved};
@@ -275,12 +275,32 @@ impl Events for FaultyStore {
         self.call(Method::QuarantineReplayed, move |inner| inner.quarantine_replayed(id, at))
     }
 
+    fn note_poison(&self, parts: Vec<(Quarantine, String)>, at: UnixMs) -> Answer<'_, Vec<Poisoned>> {
+        self.call(Method::NotePoison, move |inner| inner.note_poison(parts, at))
+    }
+
+    fn poison_due(&self, now: UnixMs, limit: u32) -> Answer<'_, Vec<QuarantineRecord>> {
+        self.call(Method::PoisonDue, move |inner| inner.poison_due(now, limit))
+    }
+
+    fn give_up_poison(&self, id: i64) -> Answer<'_, bool> {
+        self.call(Method::GiveUpPoison, move |inner| inner.give_up_poison(id))
+    }
+
+    fn quarantined_one(&self, id: i64) -> Answer<'_, Option<QuarantineRecord>> {
+        self.call(Method::QuarantinedOne, move |inner| inner.quarantined_one(id))
+    }
+
     fn open_unknowns(&self, admitted_before: UnixMs, after: Option<MessageKey>, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
         self.call(Method::OpenUnknowns, move |inner| inner.open_unknowns(admitted_before, after, limit))
     }
 
     fn overdue(&self, admitted_before: UnixMs, delivered_before: UnixMs, limit: u32) -> Answer<'_, Vec<Overdue>> {
         self.call(Method::Overdue, move |inner| inner.overdue(admitted_before, delivered_before, limit))
+    }
+
+    fn park_overdue(&self, messages: Vec<MessageKey>, at: UnixMs) -> Answer<'_, ()> {
+        self.call(Method::ParkOverdue, move |inner| inner.park_overdue(messages, at))
     }
 
     fn intake_was_down(&self, from: UnixMs, until: UnixMs) -> Answer<'_, ()> {

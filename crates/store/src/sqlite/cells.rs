@@ -5,7 +5,7 @@ use rusqlite::types::FromSql;
 use turnpike_domain::money::Currency;
 use uuid::Uuid;
 
-use super::failure::{Failure, corrupt};
+use super::failure::{Failure, corrupt, is_unreadable};
 
 /// A row whose first column is its key.
 pub(super) struct Cells<'a> {
@@ -49,11 +49,5 @@ impl<'a> Cells<'a> {
 
 /// The failure for `error`: the row's where the value is at fault, SQLite's where it is not.
 pub(super) fn unreadable(error: rusqlite::Error, corrupt: impl FnOnce() -> Failure) -> Failure {
-    match error {
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::Utf8Error(..) => corrupt(),
-        other => Failure::Sqlite(other),
-    }
+    if is_unreadable(&error) { corrupt() } else { Failure::Sqlite(error) }
 }

@@ -34,6 +34,37 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Whether what a row says is to blame, and nothing else: another row may well be read.
+    pub(super) fn is_about_a_row(&self) -> bool {
+        match self {
+            Failure::Store(error) => matches!(error, StoreError::Corrupt { .. }),
+            Failure::Sqlite(error) => is_unreadable(error),
+        }
+    }
+
+    /// What stands in the way of one item, where that is a row of its own; else the failure itself.
+    pub(super) fn of_one_item(self) -> Result<String, Failure> {
+        if !self.is_about_a_row() {
+            return Err(self);
+        }
+        let fault = StoreError::from(self).to_string();
+        tracing::error!(fault, "what belongs to this row is passed over; the rest goes on");
+        Ok(fault)
+    }
+}
+
+/// Whether a cell holds what its column cannot.
+pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         Failure::Sqlite(error)
@@ -49,6 +80,8 @@ impl From<StoreError> for Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
+            // SQLite tells the column by its place, and not the row.
+            Failure::Sqlite(error) if is_unreadable(&error) => StoreError::Corrupt { table: "?", column: "?", id: error.to_string() },
             Failure::Sqlite(error) => StoreError::unavailable(error),
             Failure::Store(error) => error,
         }

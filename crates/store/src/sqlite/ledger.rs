@@ -39,6 +39,22 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Whether a wallet has these holds. Asked before anything is written of them: a wallet that
+    /// contradicts its messages is one message's trouble at a time, and not everybody's.
+    pub(super) fn check_holds(&mut self, key: WalletKey, base: Micros, meta: Micros) -> Result<(), Failure> {
+        if (base, meta) == (Micros::ZERO, Micros::ZERO) {
+            return Ok(());
+        }
+        let balance = self.wallet(key)?.ok_or_else(|| corrupt("wallets", "organization", key.0))?;
+        if balance.held_base < base {
+            return Err(corrupt("wallets", "held_base", key.0));
+        }
+        if balance.held_meta < meta {
+            return Err(corrupt("wallets", "held_meta", key.0));
+        }
+        Ok(())
+    }
+
     /// Tops up or adjusts.
     pub(super) fn move_wallet(&mut self, asked: &MoveWallet) -> Result<WalletMoved, Failure> {
         self.memory.newest_at = self.memory.newest_at.max(asked.at);
@@ -79,9 +95,17 @@ impl Writer<'_> {
         Ok(WalletMoved::Done(after))
     }
 
-    /// Moves one leg of a message that has a known end.
+    /// Moves one leg of a message that has a known end. Rows that cannot be read are this message's
+    /// trouble alone: whatever may turn out so is read before anything is written.
     pub(super) fn move_leg(&mut self, asked: &MoveLeg) -> Result<LegMoved, Failure> {
         self.memory.newest_at = self.memory.newest_at.max(asked.at);
+        match self.move_known_leg(asked) {
+            Err(failure) => Ok(LegMoved::Broken { fault: failure.of_one_item()? }),
+            moved => moved,
+        }
+    }
+
+    fn move_known_leg(&mut self, asked: &MoveLeg) -> Result<LegMoved, Failure> {
         let message = standing(self.connection, asked.message)?.filter(|message| message.organization == asked.organization);
         let Some(message) = message else { return Ok(LegMoved::NotFound) };
         // Only what Meta says can make a message dearer than it was held for; a person's late
@@ -114,6 +138,10 @@ impl Writer<'_> {
             _ => return Ok(LegMoved::Not(NotMoved::Impossible(before))),
         };
         let wallet = (message.organization, message.mode);
+        match asked.leg {
+            Leg::Base => self.check_holds(wallet, held, Micros::ZERO)?,
+            Leg::Meta => self.check_holds(wallet, Micros::ZERO, held)?,
+        }
         let Some(balance) = self.wallet(wallet)? else { return Ok(LegMoved::NotFound) };
         let Some(posted) = balance.posted.0.checked_add(posted) else { return Ok(LegMoved::Not(NotMoved::Impossible(before))) };
         let returned = if asked.movement == Movement::Capture { held.0 - amount.0 } else { 0 };

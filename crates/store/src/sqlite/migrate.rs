@@ -18,6 +18,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "backlogs", sql: include_str!("../../migrations/sqlite/0005_backlogs.sql") },
     Migration { name: "erasures", sql: include_str!("../../migrations/sqlite/0006_erasures.sql") },
     Migration { name: "first attempts", sql: include_str!("../../migrations/sqlite/0007_first_attempts.sql") },
+    Migration { name: "poison", sql: include_str!("../../migrations/sqlite/0008_poison.sql") },
     Migration { name: "statement", sql: include_str!("../../migrations/sqlite/0009_statement.sql") },
     Migration { name: "preferences", sql: include_str!("../../migrations/sqlite/0010_preferences.sql") },
     Migration { name: "time zones", sql: include_str!("../../migrations/sqlite/0011_time_zones.sql") },

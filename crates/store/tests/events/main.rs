@@ -8,6 +8,7 @@ mod house;
 mod intake;
 mod money;
 mod pace;
+mod poison;
 mod repeats;
 mod story;
 mod sweeps;

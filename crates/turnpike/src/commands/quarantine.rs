@@ -133,7 +133,10 @@ fn show(context: &Context, kept: &Value) {
     }
     if kept["replayedAt"].is_null() && kept["erased"].as_bool() == Some(false) {
         let id = text(&kept["id"]);
-        context.out.hint(format!("To go on: {} Then turnpike quarantine replay {id}; or, for good, turnpike quarantine discard {id}", go_on(kept)));
+        context.out.hint(format!(
+            "To go on: {} Then turnpike quarantine replay {id}; or, for good, turnpike quarantine discard {id}",
+            go_on(kept)
+        ));
     }
 }
 

@@ -338,7 +338,7 @@ pub const CATALOGUE: &[ErrorDoc] = &[
         title: "Webhook signed but unreadable",
         description: "The webhook is signed, but it could not be read; it was kept.",
         what_happened: "Meta signed a body that the gateway cannot read. It is kept as it came, counted and raised as an alarm. Meta is answered 200, because a refusal would make it repeat the whole batch for 7 days.",
-        what_to_do: "Callers never meet this code. Operators find the kept body in the quarantine, and updating the gateway usually helps, since Meta adds new kinds of events.",
+        what_to_do: "Callers never meet this code. Operators find the kept body in the quarantine (turnpike quarantine show), and updating the gateway usually helps, since Meta adds new kinds of events.",
         params: &[],
     },
     ErrorDoc {

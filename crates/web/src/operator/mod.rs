@@ -136,6 +136,8 @@ impl Operator {
             .route("/messages/refund", post(messages::refund))
             .route("/messages/{*id}", get(messages::show))
             .route("/quarantine", get(quarantine::list))
+            .route("/quarantine/{id}", get(quarantine::show))
+            .route("/quarantine/{id}/discard", post(quarantine::discard))
             .route("/quarantine/{id}/replay", post(quarantine::replay))
             .route("/doctor", get(system::doctor))
             .route("/backup", post(system::backup))

@@ -10,6 +10,7 @@ use turnpike_domain::rates::ZoneFrom;
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::directory::App;
 use turnpike_store::BackupReport;
+use turnpike_store::events::{QuarantineReason, QuarantineRecord};
 
 use super::answer::{Actor, Body, Data, Fault};
 use super::{Check, Operator};
@@ -114,9 +115,17 @@ async fn quarantine(operator: &Operator) -> Check {
     let name = "quarantine".to_owned();
     match operator.engine.quarantined(None, QUARANTINE_LOOKED_AT).await {
         Ok(kept) => {
-            let waiting = kept.iter().filter(|record| record.replayed_at.is_none()).count();
-            let detail = if waiting == 0 { "nothing waits".to_owned() } else { format!("{waiting} webhooks of Meta's wait") };
-            Check { name, ok: true, detail, advice: (waiting > 0).then(|| "See: turnpike quarantine list".to_owned()) }
+            let waits = |record: &&QuarantineRecord| record.replayed_at.is_none() && !record.body.is_empty();
+            let waiting = kept.iter().filter(waits).count();
+            // What failed at every try is a fault of ours, and somebody must mend it.
+            let given_up = |record: &&QuarantineRecord| record.reason == QuarantineReason::Poison && record.next_try_at.is_none();
+            let broken = kept.iter().filter(waits).filter(given_up).count();
+            let detail = match (waiting, broken) {
+                (0, _) => "nothing waits".to_owned(),
+                (waiting, 0) => format!("{waiting} webhooks of Meta's wait"),
+                (waiting, broken) => format!("{waiting} webhooks of Meta's wait, {broken} of them failed at every try"),
+            };
+            Check { name, ok: broken == 0, detail, advice: (waiting > 0).then(|| "See: turnpike quarantine list".to_owned()) }
         }
         Err(_) => Check { name, ok: false, detail: "cannot be read".to_owned(), advice: Some("Look at the log.".to_owned()) },
     }

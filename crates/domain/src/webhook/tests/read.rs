@@ -570,3 +570,17 @@ fn strange_but_possible_text_is_let_pass() {
     let Content::Text { body } = content("text", r#","text":{"body":"cut \ud83d and \ud83dAAde00"}"#) else { panic!("a text") };
     assert_eq!(body, "cut \u{fffd} and \u{fffd}AAde00");
 }
+
+#[test]
+fn a_bug_met_while_one_item_is_read_is_that_items_alone() {
+    let raw = br#"{"object":"whatsapp_business_account","entry":[{"id":"1","changes":[{"field":"messages","value":{
+        "metadata":{"phone_number_id":"2"},"messages":[
+        {"from":"1","id":"wamid.1","timestamp":"1","type":"text","text":{"body":"a"}},
+        {"from":"1","id":"wamid.2","timestamp":"1","type":"text","a bug for a test":1},
+        {"from":"1","id":"wamid.3","timestamp":"1","type":"text","text":{"body":"c"}}]}}]}]}"#;
+    let items = read(raw).expect("it is a webhook");
+    let ids: Vec<_> = items.iter().map(|item| item.wamid.as_deref()).collect();
+    assert_eq!(ids, [Some("wamid.1"), None, Some("wamid.3")]);
+    assert_eq!(items[1].view, View::Unreadable(BUG_MET));
+    assert!(items[1].raw().contains("wamid.2"), "it is kept whole");
+}

@@ -15,7 +15,7 @@ use turnpike_domain::webhook::EventKind;
 
 use super::SLOTS;
 use super::fresh::Fresh;
-use crate::deliveries::{DeliveryKey, Due, Finish, Lane};
+use crate::deliveries::{Attempt, DeliveryKey, Due, Finish, Finished, Lane};
 use crate::endpoints::EndpointId;
 use crate::events::EventKey;
 use crate::sqlite::events::{bodies_table, event_id};
@@ -194,6 +194,23 @@ impl InsertNew for HashMap<DeliveryKey, UnixMs> {
     }
 }
 
+/// What a claim found.
+pub(super) struct Found {
+    /// What can be delivered, oldest first.
+    pub(super) due: Vec<Due>,
+    /// Deliveries whose rows cannot be read: they must not stand before the others for ever.
+    pub(super) broken: Vec<DeliveryKey>,
+    /// Nothing else waited in this lane.
+    pub(super) is_all: bool,
+}
+
+/// The end of a delivery whose event cannot be read: it was never tried at its endpoint.
+pub(super) fn unreadable(endpoint: EndpointId, key: DeliveryKey, now: UnixMs) -> Finished {
+    let fault = Some("what is stored of its event cannot be read".to_owned());
+    let attempt = Attempt { at: now, status: None, latency_ms: 0, fault, answer: String::new() };
+    Finished { key, endpoint, attempt: Some(attempt), finish: Finish::Dead }
+}
+
 /// What waits of an endpoint and lane and is due, oldest first, without what is held.
 pub(super) fn waiting(
     snapshot: &Connection,
@@ -203,7 +220,7 @@ pub(super) fn waiting(
     now: UnixMs,
     limit: u32,
     held: &HashSet<DeliveryKey>,
-) -> Result<(Vec<Due>, bool), Failure> {
+) -> Result<Found, Failure> {
     let limit = usize::try_from(limit.min(CLAIM_MAX)).unwrap_or(0);
     // Served by the index alone, so passing over what is held costs next to nothing.
     let mut statement = snapshot.prepare_cached(
@@ -222,9 +239,17 @@ pub(super) fn waiting(
          FROM deliveries d JOIN events e ON e.key = ?2 WHERE d.key = ?1",
     )?;
     let is_all = keys.len() < limit && !later_ones(snapshot, endpoint, lane, now)?;
-    let found: Vec<Due> =
-        keys.into_iter().filter_map(|key| due(&mut events, cipher, endpoint, key, &mut bodies).transpose()).collect::<Result<_, _>>()?;
-    Ok((found, is_all))
+    let mut found = Found { due: Vec::with_capacity(keys.len()), broken: Vec::new(), is_all };
+    for key in keys {
+        match due(&mut events, cipher, endpoint, key, &mut bodies) {
+            Ok(due) => found.due.extend(due),
+            Err(failure) => {
+                failure.of_one_item()?;
+                found.broken.push(DeliveryKey(key));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether something of a lane is due only later: of first attempts those that a clock recorded which

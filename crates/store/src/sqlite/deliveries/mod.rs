@@ -64,8 +64,13 @@ impl Deliveries for SqliteStore {
             }
             let mut looking = self.claims.look(endpoint, lane, now);
             let (cipher, held) = (self.cipher.clone(), looking.held());
-            let (found, is_all) = self.read(move |snapshot| claims::waiting(snapshot, &cipher, endpoint, lane, now, limit, &held)).await?;
-            Ok(looking.take(found, is_all, lease_until))
+            let found = self.read(move |snapshot| claims::waiting(snapshot, &cipher, endpoint, lane, now, limit, &held)).await?;
+            if !found.broken.is_empty() {
+                // Dead letters are kept, shown, and replayed once their rows are mended.
+                let batch = found.broken.into_iter().map(|key| claims::unreadable(endpoint, key, now)).collect();
+                self.ask(|caller| Job::Finish(batch, caller)).await?;
+            }
+            Ok(looking.take(found.due, found.is_all, lease_until))
         })
     }
 

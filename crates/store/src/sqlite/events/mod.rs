@@ -7,6 +7,7 @@ mod job;
 mod kept;
 mod names;
 mod notices;
+mod poison;
 mod read;
 mod record;
 mod state;
@@ -28,7 +29,8 @@ use super::messages::{self as stored, Forgotten};
 use super::writer::Job;
 use crate::Answer;
 use crate::events::{
-    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, QuarantineRecord, Recorded, StatusRecord,
+    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, Poisoned, Quarantine, QuarantineRecord, Recorded,
+    StatusRecord,
 };
 use crate::messages::{Hash16, PinnedPrice};
 
@@ -88,8 +90,27 @@ impl Events for SqliteStore {
 
     fn quarantine_replayed(&self, id: i64, at: UnixMs) -> Answer<'_, bool> {
         Box::pin(self.control(move |connection| {
-            Ok(connection.prepare_cached("UPDATE quarantine SET replayed_at = ?2 WHERE id = ?1")?.execute([id, at.0])? == 1)
+            Ok(connection
+                .prepare_cached("UPDATE quarantine SET replayed_at = ?2, next_try_at = NULL WHERE id = ?1")?
+                .execute([id, at.0])?
+                == 1)
         }))
+    }
+
+    fn note_poison(&self, parts: Vec<(Quarantine, String)>, at: UnixMs) -> Answer<'_, Vec<Poisoned>> {
+        Box::pin(self.control(move |connection| poison::note(connection, &parts, at)))
+    }
+
+    fn poison_due(&self, now: UnixMs, limit: u32) -> Answer<'_, Vec<QuarantineRecord>> {
+        Box::pin(self.read(move |snapshot| poison::due(snapshot, now, limit)))
+    }
+
+    fn give_up_poison(&self, id: i64) -> Answer<'_, bool> {
+        Box::pin(self.control(move |connection| poison::give_up(connection, id)))
+    }
+
+    fn quarantined_one(&self, id: i64) -> Answer<'_, Option<QuarantineRecord>> {
+        Box::pin(self.read(move |snapshot| read::quarantined_one(snapshot, id)))
     }
 
     fn open_unknowns(&self, admitted_before: UnixMs, after: Option<MessageKey>, limit: u32) -> Answer<'_, Vec<OpenUnknown>> {
@@ -104,6 +125,10 @@ impl Events for SqliteStore {
             }
             Ok(found.overdue)
         })
+    }
+
+    fn park_overdue(&self, messages: Vec<MessageKey>, at: UnixMs) -> Answer<'_, ()> {
+        Box::pin(self.control(move |connection| sweep::park(connection, &messages, at)))
     }
 
     fn intake_was_down(&self, from: UnixMs, until: UnixMs) -> Answer<'_, ()> {

@@ -66,12 +66,18 @@ pub(super) fn drop_notice(connection: &Connection, id: i64) -> Result<(), Failur
 
 /// Notices, oldest first.
 pub(super) fn list(connection: &Connection, limit: u32) -> Result<Vec<Notice>, Failure> {
-    let mut statement =
-        connection.prepare_cached("SELECT id, at, organization, kind, subject, detail FROM notices ORDER BY id LIMIT ?1")?;
-    let mut rows = statement.query([limit.min(PAGE_MAX)])?;
+    let mut statement = connection.prepare_cached("SELECT id, at, organization, kind, subject, detail FROM notices ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let limit = usize::try_from(limit.min(PAGE_MAX)).unwrap_or(0);
     let mut notices = Vec::new();
-    while let Some(row) = rows.next()? {
-        notices.push(read(row)?);
+    while notices.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match read(row) {
+            Ok(notice) => notices.push(notice),
+            // Nobody can be told what it says; it stays, for who mends it, and the others are told.
+            Err(failure) => drop(failure.of_one_item()?),
+        }
     }
     Ok(notices)
 }

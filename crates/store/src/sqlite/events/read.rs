@@ -165,31 +165,47 @@ pub(super) fn pinned(
 
 /// Quarantined payloads, newest first.
 pub(super) fn quarantined(connection: &Connection, before: Option<i64>, limit: u32) -> Result<Vec<QuarantineRecord>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, at, reason, meta_app_id, waba_id, phone_number_id, field, replayed_at, body
-         FROM quarantine WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
-    )?;
+    let mut statement =
+        connection.prepare_cached(&format!("SELECT {QUARANTINE_COLUMNS} FROM quarantine WHERE id < ?1 ORDER BY id DESC LIMIT ?2"))?;
     let mut rows = statement.query(params![before.unwrap_or(i64::MAX), limit.min(PAGE_MAX)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let id = row.get(0)?;
-        found.push(QuarantineRecord {
-            id,
-            at: UnixMs(row.get(1)?),
-            reason: reason(row.get(2)?).ok_or_else(|| corrupt("quarantine", "reason", id))?,
-            meta_app_id: row.get(3)?,
-            waba_id: row.get(4)?,
-            phone_number_id: row.get(5)?,
-            field: row.get(6)?,
-            replayed_at: row.get::<_, Option<i64>>(7)?.map(UnixMs),
-            body: row.get(8)?,
-        });
+        found.push(quarantine_row(row)?);
     }
     Ok(found)
 }
 
+/// One quarantined payload.
+pub(super) fn quarantined_one(connection: &Connection, id: i64) -> Result<Option<QuarantineRecord>, Failure> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {QUARANTINE_COLUMNS} FROM quarantine WHERE id = ?1"))?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(quarantine_row).transpose()
+}
+
+/// What [`quarantine_row`] reads, in its order.
+const QUARANTINE_COLUMNS: &str =
+    "id, at, reason, meta_app_id, waba_id, phone_number_id, field, replayed_at, body, tries, next_try_at, fault";
+
+fn quarantine_row(row: &Row<'_>) -> Result<QuarantineRecord, Failure> {
+    let id = row.get(0)?;
+    Ok(QuarantineRecord {
+        id,
+        at: UnixMs(row.get(1)?),
+        reason: reason(row.get(2)?).ok_or_else(|| corrupt("quarantine", "reason", id))?,
+        meta_app_id: row.get(3)?,
+        waba_id: row.get(4)?,
+        phone_number_id: row.get(5)?,
+        field: row.get(6)?,
+        replayed_at: row.get::<_, Option<i64>>(7)?.map(UnixMs),
+        body: row.get(8)?,
+        tries: row.get(9)?,
+        next_try_at: row.get::<_, Option<i64>>(10)?.map(UnixMs),
+        fault: row.get(11)?,
+    })
+}
+
 fn reason(number: i64) -> Option<QuarantineReason> {
-    [QuarantineReason::Unreadable, QuarantineReason::UnknownNumber, QuarantineReason::Mismatch]
+    [QuarantineReason::Unreadable, QuarantineReason::UnknownNumber, QuarantineReason::Mismatch, QuarantineReason::Poison]
         .into_iter()
         .find(|known| *known as i64 == number)
 }

@@ -6,6 +6,7 @@ use turnpike_domain::time::UnixMs;
 
 use super::ids::event_id;
 use super::notices;
+use super::status::Reported;
 use crate::deliveries::{DeliveryKey, Due};
 use crate::endpoints::EndpointId;
 use crate::events::{EventKey, Intake, NewEvent, Quarantine, Recorded, StatusEffect};
@@ -23,6 +24,16 @@ struct Post {
     received_at: UnixMs,
     sealed: Option<Vec<u8>>,
     row: Option<i64>,
+}
+
+/// What was read of an event before anything is written.
+struct Weighed {
+    /// The message of ours that a status is about.
+    reported: Option<Reported>,
+    /// The message that the event is kept with.
+    about: Option<(MessageKey, UnixMs)>,
+    /// Its message has such a status, or its identity was recorded.
+    is_known: bool,
 }
 
 impl Writer<'_> {
@@ -50,27 +61,53 @@ impl Writer<'_> {
         Ok(recorded)
     }
 
+    /// Records one event, or nothing of it where rows that it is about cannot be read: such a row
+    /// must not hold up the others of its commit, and these are everybody's.
+    ///
+    /// So everything that may turn out unreadable is read first ([`Writer::weigh`]), and only then is
+    /// anything written or remembered: to leave such an event out, nothing has to be undone.
     fn record_one(&mut self, event: &NewEvent, post: &mut Post) -> Result<Recorded, Failure> {
-        if self.events.owner(event.application)? != Some(event.organization) {
-            return Ok(Recorded::NotFound);
+        match self.weigh(event) {
+            Ok(Some(weighed)) => self.write_event(event, weighed, post),
+            Ok(None) => Ok(Recorded::NotFound),
+            Err(failure) => Ok(Recorded::Broken { fault: failure.of_one_item()? }),
         }
-        let mut effect = None;
-        let mut about = None;
-        let mut is_new = true;
+    }
+
+    /// Reads what an event's writing depends on; `None` where its application is gone. Changes nothing.
+    fn weigh(&mut self, event: &NewEvent) -> Result<Option<Weighed>, Failure> {
+        if self.events.owner(event.application)? != Some(event.organization) {
+            return Ok(None);
+        }
+        let mut weighed = Weighed { reported: None, about: None, is_known: false };
         if let Some(report) = &event.status {
-            match self.reported_message(event.organization, event.application, event.mode, report)? {
+            weighed.reported = self.reported_message(event.organization, event.application, event.mode, report)?;
+        } else if let Some(notice) = event.notice {
+            weighed.about = notices::message_of(self.connection, event.organization, notice)?;
+        }
+        weighed.is_known = match &weighed.reported {
+            Some(found) if found.has(event.status.as_ref().map(|report| report.status)) => true,
+            _ => self.is_known(&event.identity)?,
+        };
+        for endpoint in &event.endpoints {
+            self.events.slot(event.application, *endpoint)?;
+        }
+        Ok(Some(weighed))
+    }
+
+    fn write_event(&mut self, event: &NewEvent, weighed: Weighed, post: &mut Post) -> Result<Recorded, Failure> {
+        let Weighed { reported, mut about, is_known } = weighed;
+        let mut effect = None;
+        if let Some(report) = &event.status {
+            effect = Some(match reported {
                 Some(found) => {
                     about = Some((found.key, found.standing.admitted_at));
-                    let (first, done) = self.apply_status(found, report, post.received_at)?;
-                    is_new = first;
-                    effect = Some(done);
+                    self.apply_status(found, report, post.received_at)?
                 }
-                None => effect = Some(StatusEffect { message: None, resolved: false, legs: None }),
-            }
-        } else if let Some(notice) = event.notice {
-            about = notices::message_of(self.connection, event.organization, notice)?;
+                None => StatusEffect { message: None, resolved: false, legs: None },
+            });
         }
-        if !is_new || self.is_known(&event.identity)? {
+        if is_known {
             return Ok(Recorded::Duplicate);
         }
         let raw = self.keep(post)?;

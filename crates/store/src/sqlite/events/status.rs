@@ -6,7 +6,7 @@
 
 use rusqlite::params;
 use turnpike_domain::ids::{ApplicationId, MessageKey, OrganizationId};
-use turnpike_domain::ledger::{Leg, LegState};
+use turnpike_domain::ledger::{Leg, LegState, OutcomeKind};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
@@ -26,6 +26,15 @@ pub(super) struct Reported {
     pub(super) standing: Standing,
     /// The status came with our token: it is evidence.
     by_token: bool,
+    /// What was reported of it before.
+    known: Vec<Report>,
+}
+
+impl Reported {
+    /// Whether it has such a status.
+    pub(super) fn has(&self, status: Option<StatusKind>) -> bool {
+        self.known.iter().any(|known| Some(known.status) == status)
+    }
 }
 
 /// What writing a status down came to.
@@ -39,7 +48,8 @@ enum Noted {
 }
 
 impl Writer<'_> {
-    /// The message that a status is about; `None` where it is none of this application's.
+    /// The message that a status is about, with everything that decides what the status does; `None`
+    /// where it is none of this application's. Changes nothing.
     pub(super) fn reported_message(
         &mut self,
         organization: OrganizationId,
@@ -55,11 +65,27 @@ impl Writer<'_> {
         if let Some(token) = report.token {
             // A token of another message, application or life of this database settles nothing.
             let found = standing(self.connection, token.key)?.filter(|found| ours(found) && found.salt == token.salt);
-            return Ok(found.map(|standing| Reported { key: token.key, standing, by_token: true }));
+            let Some(standing) = found else { return Ok(None) };
+            self.check_books(token.key, &standing)?;
+            let known = self.known_statuses(token.key)?;
+            return Ok(Some(Reported { key: token.key, standing, by_token: true, known }));
         }
         let Some(key) = self.message_by_wamid(&report.wamid)? else { return Ok(None) };
-        let found = standing(self.connection, key)?.filter(ours);
-        Ok(found.map(|standing| Reported { key, standing, by_token: false }))
+        let Some(standing) = standing(self.connection, key)?.filter(ours) else { return Ok(None) };
+        let known = self.known_statuses(key)?;
+        Ok(Some(Reported { key, standing, by_token: false, known }))
+    }
+
+    /// Whether what a message holds stands in its wallet, and its legs follow from its outcome: money
+    /// that is about to move must not meet a contradiction half-way.
+    fn check_books(&mut self, key: MessageKey, standing: &Standing) -> Result<(), Failure> {
+        self.check_holds((standing.organization, standing.mode), standing.base.held(), standing.meta.held())?;
+        let is_undecided = matches!((standing.outcome, standing.resolution), (None, _) | (Some((OutcomeKind::Unknown, _)), None));
+        let is_untouched = |leg| matches!(leg, LegState::None | LegState::Held(_));
+        if is_undecided && !(is_untouched(standing.base) && is_untouched(standing.meta)) {
+            return Err(corrupt("leg_movements", "message", key));
+        }
+        Ok(())
     }
 
     /// Most wamids that come without our token were never ours, and the writer has no time to look
@@ -76,20 +102,12 @@ impl Writer<'_> {
         })
     }
 
-    /// Notes a status and does what follows from it. The first part of the answer says whether the
-    /// message had no such status before.
-    pub(super) fn apply_status(
-        &mut self,
-        found: Reported,
-        report: &StatusReport,
-        received_at: UnixMs,
-    ) -> Result<(bool, StatusEffect), Failure> {
-        let Reported { key, standing: mut now, by_token } = found;
+    /// Notes a status and does what follows from it.
+    pub(super) fn apply_status(&mut self, found: Reported, report: &StatusReport, received_at: UnixMs) -> Result<StatusEffect, Failure> {
+        let Reported { key, standing: mut now, by_token, mut known } = found;
         let id = self.cipher.message_id(now.admitted_at, key);
-        let mut known = self.known_statuses(key)?;
         let settles = by_token && report.moves_operator_fee;
         let noted = self.note_status(key, now.held_meta, report, received_at, settles, &mut known)?;
-        let first = matches!(noted, Noted::First(_));
         let mut resolved = false;
         if let Noted::First(counted) | Noted::Adds(counted) = noted {
             self.events.hear(now.application, now.admitted_at)?;
@@ -107,7 +125,7 @@ impl Writer<'_> {
             known.push(counted);
             self.watch_for_a_price(key, &now, &known, received_at)?;
         }
-        Ok((first, StatusEffect { message: Some((key, id)), resolved, legs: Some((now.base, now.meta)) }))
+        Ok(StatusEffect { message: Some((key, id)), resolved, legs: Some((now.base, now.meta)) })
     }
 
     fn known_statuses(&mut self, key: MessageKey) -> Result<Vec<Report>, Failure> {

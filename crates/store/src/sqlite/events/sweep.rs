@@ -139,6 +139,7 @@ pub(super) fn overdue(connection: &Connection, admitted_before: UnixMs, delivere
         "SELECT m.key, m.organization, m.at,
                 m.meta > 0 AND m.mode <> 2 AND (o.kind = 1 OR r.resolution = 1)
                 AND NOT EXISTS (SELECT 1 FROM leg_movements l WHERE l.message = m.key AND l.leg = 2)
+                AND NOT EXISTS (SELECT 1 FROM stragglers s WHERE s.message = m.key)
          FROM messages m
          LEFT JOIN outcomes o ON o.message = m.key
          LEFT JOIN resolutions r ON r.message = m.key
@@ -183,6 +184,18 @@ fn collect(
     let mut rows = statement.query(params![before.0, limit])?;
     while let Some(row) = rows.next()? {
         found.push((OrganizationId(row.get(0)?), MessageKey(row.get(1)?)));
+    }
+    Ok(())
+}
+
+/// Puts holds aside that cannot be decided: the mark passes them, and they come again after as long as
+/// if they had been reported `at`.
+pub(super) fn park(connection: &Connection, messages: &[MessageKey], at: UnixMs) -> Result<(), Failure> {
+    for message in messages {
+        connection.prepare_cached("UPDATE unpriced SET delivered_at = ?2 WHERE message = ?1")?.execute([message.0, at.0])?;
+        connection
+            .prepare_cached("INSERT INTO stragglers (message, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = excluded.since")?
+            .execute([message.0, at.0])?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use turnpike_domain::ledger::{OutcomeKind, Resolution};
 use turnpike_domain::time::UnixMs;
 
 use super::admit::KEY_KEPT_MS;
-use super::record::standing;
+use super::record::{Standing, standing};
 use super::settle::Moved;
 use crate::events::NoticeKind;
 use crate::messages::{Evidence, Resolve, Settled};
@@ -14,13 +14,15 @@ use crate::sqlite::failure::Failure;
 use crate::sqlite::writer::Writer;
 
 impl Writer<'_> {
-    /// Resolves an unknown outcome. The first resolution stands.
+    /// Resolves an unknown outcome. The first resolution stands. Rows that cannot be read are this
+    /// message's trouble alone: whatever may turn out so is read before anything is written.
     pub(in crate::sqlite) fn resolve(&mut self, resolve: Resolve) -> Result<Settled, Failure> {
         self.memory.newest_at = self.memory.newest_at.max(resolve.at);
-        let Some(message) = standing(self.connection, resolve.message)? else { return Ok(Settled::NotFound) };
-        if message.organization != resolve.organization {
-            return Ok(Settled::NotFound);
-        }
+        let message = match self.resolvable(&resolve) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(Settled::NotFound),
+            Err(failure) => return Ok(Settled::Broken { fault: failure.of_one_item()? }),
+        };
         match (message.outcome, message.resolution) {
             (Some((outcome, _)), Some((resolution, _))) => {
                 self.keep_late_words(&resolve, message.admitted_at, resolution == Resolution::Accepted)?;
@@ -71,6 +73,15 @@ impl Writer<'_> {
             self.memory.resolved_keys.insert((resolve.at.plus_ms(KEY_KEPT_MS), resolve.message), hash);
         }
         Ok(Settled::Done)
+    }
+
+    /// The message, where it is this organization's, and its wallet has its holds.
+    fn resolvable(&mut self, resolve: &Resolve) -> Result<Option<Standing>, Failure> {
+        let found = standing(self.connection, resolve.message)?.filter(|message| message.organization == resolve.organization);
+        if let Some(message) = &found {
+            self.check_holds((message.organization, message.mode), message.base.held(), message.meta.held())?;
+        }
+        Ok(found)
     }
 
     /// A status told the outcome first. What Meta itself answers later says more than the status

@@ -99,7 +99,12 @@ impl Writer<'_> {
     }
 
     fn already_settled(&mut self, outcome: &Outcome) -> Result<Settled, Failure> {
-        let Some(message) = standing(self.connection, outcome.message)? else { return Ok(Settled::NotFound) };
+        let message = match standing(self.connection, outcome.message) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(Settled::NotFound),
+            // Its own rows: nothing of it was written, and the others of the batch are not to wait.
+            Err(failure) => return Ok(Settled::Broken { fault: failure.of_one_item()? }),
+        };
         if message.organization == outcome.organization && self.events.was_early(outcome.message) {
             self.after_a_status(outcome, &message)?;
         }
