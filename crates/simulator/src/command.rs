@@ -295,6 +295,7 @@ fn recipients_help() -> String {
          GET    /_sim/behaviours           the list above as JSON\n  \
          POST   /_sim/webhooks             {{\"url\", \"app_secret\", \"verify_token\"}}; GET shows deliveries\n  \
          POST   /_sim/reply                {{\"from\": \"905321234567\", \"text\": \"Hi\"}}, or any type of message\n  \
+         POST   /_sim/call                 {{\"from\": \"905321234567\"}}: a user calls\n  \
          POST   /_sim/tap                  {{\"from\": \"905321234567\", \"button\": \"Yes\"}}, or row, or flow\n  \
          POST   /_sim/status               {{\"message_id\": \"wamid.…\", \"status\": \"failed\", \"code\": 131026}}\n  \
          POST   /_sim/template             {{\"name\": \"order_confirmation\", \"status\": \"PAUSED\"}}\n  \

@@ -17,6 +17,7 @@
 //! | call | what it does |
 //! | --- | --- |
 //! | `POST /_sim/reply` | a user writes: [`Reply`] |
+//! | `POST /_sim/call` | a user calls, or is called: [`Call`] |
 //! | `POST /_sim/tap` | a user taps on a message that was sent to them: [`Tap`] |
 //! | `POST /_sim/status` | a status out of turn: [`StatusNow`] |
 //! | `POST /_sim/template` | a template changes: [`TemplateChange`] |
@@ -41,6 +42,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::calls::{self, Call};
 use crate::clock;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, magic};
@@ -108,6 +110,7 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("DELETE", path) if path.starts_with("/script/") => remove_rule(&world.script, &path["/script/".len()..]),
         ("GET", "/behaviours") => json_answer(200, &behaviours()),
         ("POST", "/reply") => happened(read::<Value>(body).and_then(Reply::from_json).and_then(|reply| inbound::reply(world, reply))),
+        ("POST", "/call") => happened(read(body).and_then(|call: Call| calls::call(world, call))),
         ("POST", "/tap") => happened(read(body).and_then(|tap: Tap| tap::tap(world, &tap))),
         ("POST", "/status") => happened(read(body).and_then(|status| playing::status_now(world, status))),
         ("POST", "/template") => happened(read(body).and_then(|change: TemplateChange| playing::template(world, &change))),
@@ -171,7 +174,7 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("POST", "/settle") => json_answer(200, &json!({"settled": playing::settle(world).await})),
         (
             _,
-            "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/tap" | "/status" | "/template" | "/preference" | "/event"
+            "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/call" | "/tap" | "/status" | "/template" | "/preference" | "/event"
             | "/users" | "/numbers" | "/wabas" | "/forget" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
         ) => refusal(405, "this route has no such method"),
         _ => refusal(404, "no such route; see `turnpike simulator --help`"),

@@ -5,7 +5,7 @@
 //! hands back both. The server then carries the behaviour out.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -129,6 +129,9 @@ pub(crate) struct World {
     last_wamids: Mutex<HashMap<String, String>>,
 }
 
+/// What a power cut may cost of what is remembered.
+const MEMORY_SYNCED_EVERY: Duration = Duration::from_secs(1);
+
 impl World {
     /// The world as an earlier process left it, where the record is in a file. Must be made within
     /// a tokio runtime.
@@ -200,6 +203,22 @@ impl World {
             latency: config.latency,
             last_wamids: Mutex::new(HashMap::new()),
         })
+    }
+
+    /// Puts what is remembered on the disk once a second, for as long as the simulator runs. A sync
+    /// that fails is not repeated before something more is written: a power cut may then cost more than
+    /// the last second.
+    ///
+    /// Between two syncs, and while the disk is busy, it holds nothing of the world: who starts the
+    /// next simulator on the same folder needs the record's lock at once.
+    pub(crate) async fn sync_memory(world: Weak<World>) {
+        loop {
+            tokio::time::sleep(MEMORY_SYNCED_EVERY).await;
+            let Some(unsynced) = world.upgrade().map(|world| world.memory.unsynced()) else { return };
+            if let Ok(Some(file)) = unsynced {
+                let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            }
+        }
     }
 
     /// Remembers something beyond a restart. What cannot be written is only forgotten then: the

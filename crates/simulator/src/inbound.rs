@@ -68,6 +68,8 @@ pub struct Reply {
     /// The advertisement by which the user came; opens a free entry point once it
     /// is answered.
     pub referral: Option<Value>,
+    /// The group that it is written in, which opens no window.
+    pub group_id: Option<String>,
     /// How many simulated seconds ago it was written.
     pub seconds_ago: u32,
 }
@@ -84,6 +86,7 @@ impl Reply {
             forwarded: None,
             referred_product: None,
             referral: None,
+            group_id: None,
             seconds_ago: 0,
         }
     }
@@ -135,6 +138,7 @@ impl Reply {
         };
         let referred_product = members.remove("referred_product");
         let referral = members.remove("referral");
+        let group_id = text(&mut members, "group_id")?;
         let seconds_ago = match members.remove("seconds_ago") {
             None => 0,
             Some(value) => value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or("seconds_ago: must be a whole number")?,
@@ -150,7 +154,7 @@ impl Reply {
         if let Some(unknown) = members.keys().next() {
             return Err(format!("{unknown}: no such member"));
         }
-        Ok(Reply { from, phone_number_id, kind, payload, context, forwarded, referred_product, referral, seconds_ago })
+        Ok(Reply { from, phone_number_id, kind, payload, context, forwarded, referred_product, referral, group_id, seconds_ago })
     }
 }
 
@@ -226,6 +230,9 @@ pub(crate) fn reply(world: &World, reply: Reply) -> Result<Happened, String> {
     if !context.is_empty() {
         extra.insert("context".to_owned(), Value::Object(context));
     }
+    if let Some(group) = reply.group_id {
+        extra.insert("group_id".to_owned(), group.into());
+    }
     if let Some(referral) = reply.referral {
         world.phones.entered(&number, person.key(), at);
         extra.insert("referral".to_owned(), referral);
@@ -259,8 +266,8 @@ pub(crate) fn deliver(world: &World, written: &Written<'_>, payload: Option<Valu
     if let Some(payload) = payload {
         message.insert(kind.to_owned(), payload);
     }
-    // What is no message of the user's opens nothing.
-    if !matches!(kind, "system" | "edit" | "revoke" | "request_welcome") {
+    // What is no message of the user's, or not to the number alone, opens nothing.
+    if !message.contains_key("group_id") && !matches!(kind, "system" | "edit" | "revoke" | "request_welcome") {
         world.wrote(number, person.key(), at);
     }
     let contact = (kind != "system").then(|| person.contact(person.visible_phone()));

@@ -122,9 +122,10 @@
 //!
 //! | call | body |
 //! | --- | --- |
-//! | `POST /_sim/reply` | `{"from": "905321234567", "text": "Hi"}`, or any type of message under its name; `phone_number_id`, `context`, `referral`, `forwarded`, `seconds_ago` |
+//! | `POST /_sim/reply` | `{"from": "905321234567", "text": "Hi"}`, or any type of message under its name; `phone_number_id`, `context`, `referral`, `forwarded`, `group_id`, `seconds_ago` |
 //! | `POST /_sim/tap` | `{"message_id": "wamid.…"}` or `{"from": "905321234567"}`, with `button`, `row` (an id or a title) or `flow` |
-//! | `POST /_sim/status` | `{"message_id": "wamid.…", "status": "failed", "code": 131026}`; `to`, `pricing`, `times`, `signature`, `with` |
+//! | `POST /_sim/status` | `{"message_id": "wamid.…", "status": "failed", "code": 131026}`; `to`, `pricing`, `times`, `group_id`, `signature`, `with` |
+//! | `POST /_sim/call` | `{"from": "905321234567"}`; `id`, `event`, `status`, `direction`, `phone_number_id`, `with`: a [`Call`] |
 //! | `POST /_sim/template` | `{"name": "order_confirmation", "status": "PAUSED"}`; `language`, `category`, `quality`, `reason`, `waba_id` |
 //! | `POST /_sim/preference` | `{"from": "905321234567", "value": "stop"}` |
 //! | `POST /_sim/event` | `{"field": "account_update", "value": {…}}`; `phone_number_id`, `waba_id`, `signature` |
@@ -161,13 +162,15 @@
 //!
 //! # What it is not
 //!
-//! It does not fetch linked media and knows no groups, calls or payments. Where
+//! It does not fetch linked media and knows no payments. Groups are told of (what is written in
+//! one, statuses of what was sent to one), and cannot be sent to; of calls it tells, and nothing rings. Where
 //! Meta's documents leave a question open it takes the laxer reading: documents of
 //! unlisted types pass, and how webhooks show the thousand free service messages of
 //! a month is not documented, so that they are priced like all others unless
 //! [`Config::free_service_messages`] says how many are free.
 
 mod allowance;
+mod calls;
 mod chance;
 mod clock;
 pub mod command;
@@ -198,6 +201,7 @@ mod wabas;
 mod wamid;
 mod webhooks;
 
+pub use calls::Call;
 pub use chance::NoEntropy;
 pub use config::{Config, Record, TlsFiles, Tokens, Window};
 pub use faults::{Behaviour, Named};

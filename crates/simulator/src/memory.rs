@@ -3,9 +3,10 @@
 //! The record says what was asked of us; it does not say what came of it. So that a user can still
 //! tap on a message that an earlier process took, and so that whoever subscribed over HTTP is still
 //! told, these things are written to a file of their own beside the record, one JSON object a line,
-//! before they are answered. A line is handed to the system and not synced: it outlives our being
-//! killed, which is what tests do, and costs a send nothing to speak of. At the start the file is
-//! read, and written anew with what still counts.
+//! before they are answered. A line is handed to the system and outlives our being killed, which is
+//! what tests do; a second later it is on the disk too ([`Memory::unsynced`]), so that a power cut costs the
+//! last second and a send waits for nothing. (The record itself is synced before every answer.) At the
+//! start the file is read, and written anew with what still counts.
 //!
 //! Subscriptions of the configuration and of library calls are not remembered, since whoever made
 //! them makes them again; rules, templates and files are not either.
@@ -165,6 +166,8 @@ struct Open {
     path: PathBuf,
     file: File,
     lines: usize,
+    /// Whether anything was written since the last sync.
+    unsynced: bool,
 }
 
 impl Memory {
@@ -187,6 +190,7 @@ impl Memory {
         json.push(b'\n');
         // One write, so that being killed leaves a whole line or the beginning of one.
         open.file.write_all(&json).map_err(|_| RecordError::Write)?;
+        open.unsynced = true;
         open.lines += 1;
         if open.lines >= LINES_MAX {
             // Where it cannot be written anew, the next attempt is as many lines away.
@@ -208,6 +212,21 @@ impl Memory {
         // Also where nothing went: the file may hold lines that count no more.
         *open = rewrite(&open.path, &past).map_err(|_| RecordError::Write)?;
         Ok(gone)
+    }
+}
+
+impl Memory {
+    /// The file, where something was written since it was last asked for: to be synced by the caller,
+    /// apart from who writes. One sync covers all that was written before it.
+    pub(crate) fn unsynced(&self) -> io::Result<Option<File>> {
+        let Some(open) = &self.0 else { return Ok(None) };
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if !open.unsynced {
+            return Ok(None);
+        }
+        let file = open.file.try_clone()?;
+        open.unsynced = false;
+        Ok(Some(file))
     }
 }
 
@@ -249,7 +268,11 @@ fn rewrite(path: &Path, past: &Past) -> io::Result<Open> {
     let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;
-    Ok(Open { path: path.to_owned(), file, lines })
+    // The name is the folder's, and on the disk only once the folder is.
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(Open { path: path.to_owned(), file, lines, unsynced: false })
 }
 
 #[cfg(test)]
@@ -294,6 +317,10 @@ mod tests {
             memory.keep(|| Line::Wrote { number: pair.0.clone(), user: "1".to_owned(), at: at(0) }).expect("it can be written");
             memory.keep(|| marketing(false)).expect("it can be written");
             memory.keep(|| marketing(true)).expect("it can be written");
+            let unsynced = || memory.unsynced().expect("it can be had").map(|file| file.sync_data().expect("it can be synced"));
+            assert_eq!((unsynced(), unsynced()), (Some(()), None), "one sync covers all");
+            memory.keep(|| marketing(true)).expect("it can be written");
+            assert_eq!(unsynced(), Some(()), "the next sync has work");
         }
         let path = folder.path().join("simulator.memory.jsonl");
         // Killed in the middle of a line.

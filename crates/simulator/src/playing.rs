@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::calls::{self, Call};
 use crate::exchange::World;
 use crate::inbound::{self, Happened, Preference, Reply};
 use crate::numbers::Number;
@@ -55,6 +56,9 @@ pub struct StatusNow {
     /// How often.
     #[serde(default)]
     pub times: Option<u32>,
+    /// The message went to this group, and the status is one participant's: whom it was sent to here.
+    #[serde(default)]
+    pub group_id: Option<String>,
     /// How it is signed.
     #[serde(default)]
     pub signature: Signature,
@@ -206,6 +210,14 @@ impl Simulator {
         inbound::reply(&self.world, reply).map_err(Unplayable)
     }
 
+    /// A user calls, or is called.
+    ///
+    /// # Errors
+    /// When the user or the direction cannot be, or no number can be found.
+    pub fn call(&self, call: Call) -> Result<Happened, Unplayable> {
+        calls::call(&self.world, call).map_err(Unplayable)
+    }
+
     /// A user taps on a message that was sent to them.
     ///
     /// # Errors
@@ -297,11 +309,25 @@ pub(crate) fn status_now(world: &World, status: StatusNow) -> Result<Happened, S
     if status.status.is_empty() {
         return Err("status: must not be empty".to_owned());
     }
+    let mut with = status.with;
+    if let Some(group) = status.group_id {
+        let participant = world.users.find(&message.user).and_then(|person| person.visible_phone().map(str::to_owned));
+        let told = [
+            ("recipient_type", "group".into()),
+            ("recipient_id", group.into()),
+            ("recipient_participant_id", participant.unwrap_or_else(|| message.user.clone()).into()),
+            ("recipient_user_id", Value::Null),
+            ("recipient_parent_user_id", Value::Null),
+        ];
+        for (name, value) in told {
+            with.entry(name).or_insert(value);
+        }
+    }
     let planned = PlannedStatus {
         pricing: status.pricing.map_or(Pricing::Absent, Pricing::These),
         code: status.code,
         signature: status.signature,
-        with: status.with,
+        with,
         ..PlannedStatus::new(&status.status, 0)
     };
     let mut told = 0;

@@ -96,6 +96,7 @@ impl Simulator {
             world.webhooks.shake_hands_eventually(subscribed, world.chance.digits());
         }
         world.webhooks.keep(statuses::run(Arc::clone(&world)));
+        world.webhooks.keep(World::sync_memory(Arc::downgrade(&world)));
         let (stop, stopped) = watch::channel(false);
         let door = Door { world: Arc::clone(&world), acceptor, http2: config.http2 };
         let accepting = clock::spawn(accept(listener, Arc::new(door), stopped));

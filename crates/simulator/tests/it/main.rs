@@ -8,6 +8,7 @@ mod faults_http1;
 mod faults_http2;
 mod files;
 mod forgetting;
+mod groups_and_calls;
 mod mangling;
 mod playing;
 mod process;
