@@ -24,13 +24,16 @@ const INSIDES: [&str; 9] = ["a test asked", "scripted", "panick", "sqlite", "SQL
 /// What a route may answer where the store is not well, beside SYS_001 (contract §3.4).
 const DOCUMENTED: [&str; 7] = ["SYS_001", "BILL_002", "GW_003", "GW_004", "AUTH_004", "MGMT_503", "MGMT_500"];
 
+/// Makes a request's headers from its number and its body.
+type Headers = dyn Fn(u64, &[u8]) -> String;
+
 /// One request, numbered, so that what must be new is.
 struct Route {
     name: &'static str,
     who: Who,
     verb: &'static str,
     path: Box<dyn Fn(u64) -> String>,
-    headers: Box<dyn Fn(u64, &[u8]) -> String>,
+    headers: Box<Headers>,
     body: Box<dyn Fn(u64) -> Value>,
 }
 

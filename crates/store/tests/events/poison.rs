@@ -22,11 +22,9 @@ fn is_broken(recorded: &Recorded) -> bool {
 /// block does not ask them.
 fn defenceless(house: &House) -> Connection {
     let database = house.database();
-    let names: Vec<String> = {
-        let mut statement = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").expect("prepares");
-        let names = statement.query_map([], |row| row.get(0)).expect("reads").collect::<Result<_, _>>().expect("reads");
-        names
-    };
+    let mut statement = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger'").expect("prepares");
+    let names: Vec<String> = statement.query_map([], |row| row.get(0)).expect("reads").collect::<Result<_, _>>().expect("reads");
+    drop(statement);
     for name in names {
         database.execute_batch(&format!("DROP TRIGGER {name}")).expect("drops");
     }
