@@ -174,8 +174,9 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("POST", "/settle") => json_answer(200, &json!({"settled": playing::settle(world).await})),
         (
             _,
-            "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/call" | "/tap" | "/status" | "/template" | "/preference" | "/event"
-            | "/users" | "/numbers" | "/wabas" | "/forget" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance" | "/settle",
+            "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/call" | "/tap" | "/status" | "/template" | "/preference"
+            | "/event" | "/users" | "/numbers" | "/wabas" | "/forget" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance"
+            | "/settle",
         ) => refusal(405, "this route has no such method"),
         _ => refusal(404, "no such route; see `turnpike simulator --help`"),
     }

@@ -61,8 +61,10 @@ pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
 /// What clap has to say as one sentence, without its colours and its page of usage.
 pub(crate) fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let paragraphs = text.split("\n\n").map(str::trim).filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
-    let said: Vec<String> = paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|part| !part.is_empty()).collect();
+    let paragraphs =
+        text.split("\n\n").map(str::trim).filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more information"));
+    let said: Vec<String> =
+        paragraphs.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|part| !part.is_empty()).collect();
     let said = said.join("; ");
     said.strip_prefix("error: ").map_or(said.clone(), str::to_owned)
 }
@@ -398,8 +400,12 @@ mod tests {
         let said = |line: &str| sentence(&parse(line).expect_err(line));
         assert_eq!(said("turnpike org lst --json"), "unrecognized subcommand 'lst'; tip: a similar subcommand exists: 'list'");
         assert_eq!(said("turnpike wallet top-up --json"), "the following required arguments were not provided: --amount <AMOUNT>");
-        assert!(said("turnpike message list --json --state lost").starts_with("invalid value 'lost' for '--state <STATE>' [possible values:"));
-        assert!(said("turnpike org --json").starts_with("'turnpike org' requires a subcommand but one was not provided [subcommands: create"));
+        assert!(
+            said("turnpike message list --json --state lost").starts_with("invalid value 'lost' for '--state <STATE>' [possible values:")
+        );
+        assert!(
+            said("turnpike org --json").starts_with("'turnpike org' requires a subcommand but one was not provided [subcommands: create")
+        );
         let asks = |line: &str| asks_for_json(line.split(' ').map(OsString::from));
         assert!(asks("org lst --json") && asks("--json org lst"));
         assert!(!asks("org lst") && !asks("org show -- --json"));

@@ -60,7 +60,8 @@ pub(super) fn read(world: &World, request: &GraphRequest<'_>) -> Result<Found, G
     let has_all = |object: &Map<String, Value>, unset: &[&str]| {
         fields.iter().all(|field| object.contains_key(field) || unset.contains(&field.as_str()))
     };
-    let is_waba = world.templates.is_waba(id) || world.wabas.is_declared(id) || !has_all(&number, NUMBER_UNSET) && has_all(&waba, WABA_UNSET);
+    let is_waba =
+        world.templates.is_waba(id) || world.wabas.is_declared(id) || !has_all(&number, NUMBER_UNSET) && has_all(&waba, WABA_UNSET);
     let node = if is_waba {
         Node { kind: "WhatsAppBusinessAccount", object: waba, default: WABA_DEFAULT, unset: WABA_UNSET }
     } else {

@@ -18,7 +18,8 @@ use crate::deliveries::{
 use crate::endpoints::{Endpoint, EndpointChange, EndpointId, Endpoints, NewEndpoint};
 use crate::erasures::{Erasure, ErasureDone, Erasures, JournalStanding, NewErasure};
 use crate::events::{
-    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, Poisoned, Quarantine, QuarantineRecord, Recorded, StatusRecord,
+    EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, Poisoned, Quarantine, QuarantineRecord, Recorded,
+    StatusRecord,
 };
 use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementPage, StatementQuery, Verification, Wallet, WalletMoved};

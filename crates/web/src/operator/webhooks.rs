@@ -271,7 +271,8 @@ fn query(
 }
 
 /// Members that hold an instant: milliseconds among ourselves, RFC 3339 towards people.
-const INSTANTS: [&str; 9] = ["at", "nextAt", "nextTryAt", "nextRetryAt", "failingSince", "oldSecretUntil", "createdAt", "updatedAt", "replayedAt"];
+const INSTANTS: [&str; 9] =
+    ["at", "nextAt", "nextTryAt", "nextRetryAt", "failingSince", "oldSecretUntil", "createdAt", "updatedAt", "replayedAt"];
 
 /// A view as it is answered.
 pub(super) fn with_times(view: impl Serialize) -> Value {
