@@ -31,8 +31,12 @@ const FIRST_SPAN_MS: i64 = 1_000;
 /// How much longer each next span is.
 const SPAN_GROWTH: i64 = 4;
 
-/// A span that is summed up without being shown: an hour at a time keeps memory small.
-const SUM_SPAN_MS: i64 = 3_600_000;
+/// Lines of one span that are held at most: where a quiet time gives way to a busy one, a span that had
+/// grown long is cut down and begun again.
+const SPAN_LINES_MAX: usize = 20_000;
+
+/// What remains of such a span.
+const SPAN_CUT: i64 = 16;
 
 /// A page of a wallet's statement, newest movement first.
 pub(super) fn page(connection: &Connection, cipher: &MessageCipher, query: &StatementQuery) -> Result<StatementPage, Failure> {
@@ -46,7 +50,7 @@ pub(super) fn page(connection: &Connection, cipher: &MessageCipher, query: &Stat
         Some(StatementCursor { at, sequence, available: Some(carried) }) => ((at.0, *sequence), *carried),
         Some(StatementCursor { at, sequence, available: None }) => {
             let newer = book.sum(at.0.saturating_add(1), times.end)?;
-            let beside = book.lines(at.0, at.0.saturating_add(1))?;
+            let beside = book.lines(at.0, at.0.saturating_add(1), usize::MAX)?.unwrap_or_default();
             let beside: i64 = beside.iter().filter(|line| line.sequence >= *sequence).map(StatementLine::moved).sum();
             ((at.0, *sequence), less(less(available, newer), beside))
         }
@@ -62,7 +66,11 @@ pub(super) fn page(connection: &Connection, cipher: &MessageCipher, query: &Stat
     let (mut high, mut span) = (end.min(before.0.saturating_add(1)), FIRST_SPAN_MS);
     while high > begin && !is_cut {
         let low = high.saturating_sub(span).max(begin);
-        let mut found = book.lines(low, high)?;
+        let most = if span > 1 { SPAN_LINES_MAX } else { usize::MAX };
+        let Some(mut found) = book.lines(low, high, most)? else {
+            span = (span / SPAN_CUT).max(1);
+            continue;
+        };
         found.retain(|line| (line.ordered, line.sequence) < before);
         found.sort_unstable_by_key(|line| std::cmp::Reverse((line.ordered, line.sequence)));
         for mut line in found {
@@ -129,46 +137,48 @@ impl Book<'_> {
 
     /// What the wallet gained between two instants, the second not included.
     fn sum(&self, from: i64, until: i64) -> Result<i64, Failure> {
-        let (mut sum, mut low) = (0i64, from);
-        while low < until {
-            let high = low.saturating_add(SUM_SPAN_MS).min(until);
-            self.each(low, high, |row| {
-                sum = sum.saturating_add(moved(&row.get::<_, Option<String>>(6)?, &row.get::<_, Option<String>>(7)?, row.get(8)?));
-                Ok(())
+        let mut sum = 0i64;
+        if from < until {
+            self.each(from, until, |row| {
+                sum = sum.saturating_add(moved(as_word(row, 6)?, as_word(row, 7)?, row.get(8)?));
+                Ok(true)
             })?;
-            low = high;
         }
         Ok(sum)
     }
 
-    /// Every movement between two instants, the second not included, in no order.
-    fn lines(&self, from: i64, until: i64) -> Result<Vec<StatementLine>, Failure> {
-        let mut lines = Vec::new();
+    /// Every movement between two instants, the second not included, in no order; `None` where there are
+    /// more than `most`.
+    fn lines(&self, from: i64, until: i64, most: usize) -> Result<Option<Vec<StatementLine>>, Failure> {
+        let (mut lines, mut fits) = (Vec::new(), true);
         self.each(from, until, |row| {
-            lines.push(line(row, self.cipher)?);
-            Ok(())
+            fits = lines.len() < most;
+            if fits {
+                lines.push(line(row, self.cipher)?);
+            }
+            Ok(fits)
         })?;
-        Ok(lines)
+        Ok(fits.then_some(lines))
     }
 
-    fn each(&self, from: i64, until: i64, mut with: impl FnMut(&Row<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Goes over every movement between two instants, as long as `with` wants more.
+    fn each(&self, from: i64, until: i64, mut with: impl FnMut(&Row<'_>) -> Result<bool, Failure>) -> Result<(), Failure> {
         let (first, last) = (self.first_place(from.saturating_sub(2 * DISORDER_MS))?, self.first_place(until.saturating_add(DISORDER_MS))?);
-        for (text, first, last) in [(PROMPT, first, last), (LATER, 0, 0)] {
-            let mut statement = self.connection.prepare_cached(text)?;
-            let mut given = vec![
-                (":organization", self.query.organization.0),
-                (":mode", i64::from(self.query.mode.number())),
-                (":from", from),
-                (":until", until),
-            ];
-            if text == PROMPT {
-                given.extend([(":first", first), (":last", last)]);
+        let (organization, mode) = (self.query.organization.0, self.query.mode.number());
+        let mut prompt = self.connection.prepare_cached(PROMPT)?;
+        let mut rows = prompt.query(named_params! {
+            ":first": first, ":last": last, ":from": from, ":until": until, ":organization": organization, ":mode": mode,
+        })?;
+        while let Some(row) = rows.next()? {
+            if !with(row)? {
+                return Ok(());
             }
-            let given: Vec<(&str, &dyn rusqlite::ToSql)> =
-                given.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();
-            let mut rows = statement.query(given.as_slice())?;
-            while let Some(row) = rows.next()? {
-                with(row)?;
+        }
+        let mut late = self.connection.prepare_cached(LATE)?;
+        let mut rows = late.query(named_params! {":from": from, ":until": until, ":organization": organization, ":mode": mode})?;
+        while let Some(row) = rows.next()? {
+            if !with(row)? {
+                return Ok(());
             }
         }
         Ok(())
@@ -197,27 +207,30 @@ impl Book<'_> {
     }
 }
 
-/// What stands in the journal about when it happened: steps 0 to 4 of a place. An outcome that came
-/// later than any can is put beside its hold rather than lost.
+/// What stands in the journal about when it happened, by place. An outcome that came later than any can
+/// is put beside its hold rather than lost.
 const PROMPT: &str = "
   SELECT * FROM (
     SELECT sequence, at, kind, leg, message, admitted_at, debit, credit, amount, reason,
-           CASE WHEN sequence & 15 BETWEEN 2 AND 4 AND abs(at - admitted_at) > 60000 THEN admitted_at ELSE at END AS ordered
-    FROM journal
-    WHERE place BETWEEN :first AND :last AND organization = :organization AND mode = :mode AND sequence & 15 < 5
+           CASE WHEN abs(at - coalesce(admitted_at, at)) > 60000 THEN admitted_at ELSE at END AS ordered
+    FROM prompt_journal
+    WHERE place BETWEEN :first AND :last AND organization = :organization AND mode = :mode
   ) WHERE ordered >= :from AND ordered < :until";
 
-/// What happened to messages later: steps 5 and up, by their time.
-const LATER: &str = "
+/// What happened to messages later, by its time.
+const LATE: &str = "
   SELECT sequence, at, kind, leg, message, admitted_at, debit, credit, amount, reason, at AS ordered
-  FROM journal
-  WHERE place IN (SELECT message FROM leg_movements WHERE at >= :from AND at < :until
-                  UNION SELECT message FROM resolutions WHERE at >= :from AND at < :until)
-    AND organization = :organization AND mode = :mode AND sequence & 15 >= 5 AND at >= :from AND at < :until";
+  FROM late_journal
+  WHERE at >= :from AND at < :until AND organization = :organization AND mode = :mode";
+
+/// An account's name, without a copy of it.
+fn as_word<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>, Failure> {
+    Ok(row.get_ref(column)?.as_str_or_null().ok().flatten())
+}
 
 /// What a wallet gains by an entry.
-fn moved(debit: &Option<String>, credit: &Option<String>, amount: i64) -> i64 {
-    match (debit.as_deref(), credit.as_deref()) {
+fn moved(debit: Option<&str>, credit: Option<&str>, amount: i64) -> i64 {
+    match (debit, credit) {
         (_, Some("wallet")) => amount,
         (Some("wallet"), _) => amount.saturating_neg(),
         _ => 0,

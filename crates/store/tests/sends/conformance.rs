@@ -78,7 +78,15 @@ async fn another_organizations_message_is_not_found() {
     let recalled = store.recall(stranger, ApplicationId(1), hash("k", 0), None, START).await.expect("reads");
     assert_eq!(recalled, Recalled::Nothing);
     assert!(store.list_messages(stranger, None, MessageFilter::Any, None, 10).await.expect("reads").is_empty());
-    assert!(store.statement(StatementQuery::newest(stranger, Mode::Live, 10)).await.expect("reads").lines.iter().all(|line| line.kind == "top_up"));
+    assert!(
+        store
+            .statement(StatementQuery::newest(stranger, Mode::Live, 10))
+            .await
+            .expect("reads")
+            .lines
+            .iter()
+            .all(|line| line.kind == "top_up")
+    );
     house.assert_sound().await;
 }
 

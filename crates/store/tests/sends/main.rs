@@ -1,5 +1,6 @@
 //! The send path of the store: what every engine must do, and what SQLite must survive.
 
+mod chance;
 mod clock;
 mod conformance;
 mod house;

@@ -5,6 +5,7 @@
 //! that a failure names the seed that brings it back; the store is ended and opened again in the
 //! middle many times, time jumps by hours, and at the end the ledger proves itself.
 
+mod known;
 mod told;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,74 +15,18 @@ use turnpike_domain::ledger::{Balance, Leg, LegState, Movement, NotMoved, Outcom
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::{DAY_MS, UnixMs, UtcDay};
-use turnpike_domain::webhook::settle::Report;
 use turnpike_store::Store;
 use turnpike_store::ledger::{LegMoved, MoveLeg, WalletMoved, WalletMovement};
 use turnpike_store::messages::{Admission, Admit, Evidence, Hash16, MessageRecord, Outcome, Recalled, Resolve, Settled};
 use turnpike_store::sqlite::Tuning;
 use uuid::Uuid;
 
+use self::known::Known;
+use crate::chance::Chance;
 use crate::house::{House, START, hash, movement, organization, text};
 
 /// Operations of each of the four runs below: together more than a million.
 const OPERATIONS: u64 = 260_000;
-
-/// SplitMix64: enough chance for choosing, and the seed is the whole state.
-pub(crate) struct Chance(pub(crate) u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    pub(crate) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        let place = self.below(choices.len() as u64);
-        choices[usize::try_from(place).expect("a place in a slice")]
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
-
-/// A message as the model remembers it.
-#[derive(Clone, Debug)]
-struct Known {
-    organization: OrganizationId,
-    application: ApplicationId,
-    mode: Mode,
-    at: UnixMs,
-    fingerprint: Hash16,
-    idempotency: Option<Hash16>,
-    legs: [LegState; 2],
-    held: [Micros; 2],
-    outcome: Option<(OutcomeKind, UnixMs)>,
-    resolution: Option<(Resolution, UnixMs)>,
-    wamid: Option<Hash16>,
-    reports: Vec<Report>,
-}
-
-impl Known {
-    /// Whether its Idempotency-Key is still its own (contract §3.5).
-    fn keeps_its_key(&self, now: UnixMs) -> bool {
-        match (self.outcome, self.resolution) {
-            (None, _) | (Some((OutcomeKind::Unknown, _)), None) => true,
-            (Some(_), Some((_, at))) => now.0 - at.0 < DAY_MS,
-            (Some((kind, at)), None) => kind.keeps_the_key() && now.0 - at.0 < DAY_MS,
-        }
-    }
-
-    fn is_open_unknown(&self) -> bool {
-        matches!((self.outcome, self.resolution), (Some((OutcomeKind::Unknown, _)), None))
-    }
-}
 
 /// Everything that the store should know.
 #[derive(Default)]

@@ -148,7 +148,7 @@ impl Run {
         match answer {
             Recorded::New { status, .. } => assert_eq!((status, true), (Some(effect), first), "seed {}: {event:?}", self.seed),
             Recorded::Duplicate => assert!(!first, "seed {}: {event:?}", self.seed),
-            Recorded::NotFound => panic!("seed {}: {event:?}", self.seed),
+            Recorded::NotFound | Recorded::Broken { .. } => panic!("seed {}: {event:?}: {answer:?}", self.seed),
         }
     }
 }
