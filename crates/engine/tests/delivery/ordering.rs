@@ -82,7 +82,8 @@ async fn a_quiet_tenant_does_not_wait_for_anothers_backlog_nor_for_its_dead_endp
     }
     waits.sort_unstable();
     assert!(waits[35] < Duration::from_millis(500), "{waits:?}");
-    assert!(busy.count() > 100 && busy.count() < 10_000, "the other still has a backlog: {}", busy.count());
+    assert!(busy.count() < 10_000, "the other still has a backlog: {}", busy.count());
+    eventually("the other's backlog goes on", Duration::from_secs(10), || busy.count() > 100).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
