@@ -37,7 +37,8 @@ impl Endpoints for SqliteStore {
         change: EndpointChange,
         at: UnixMs,
     ) -> Answer<'_, Option<Endpoint>> {
-        Box::pin(self.control(move |connection| update(connection, organization, endpoint, change, at)))
+        // How an endpoint fares is written while its neighbours' events are delivered.
+        Box::pin(self.control_beside_deliveries(move |connection| update(connection, organization, endpoint, change, at)))
     }
 
     fn delete_endpoint(&self, organization: OrganizationId, endpoint: EndpointId) -> Answer<'_, bool> {

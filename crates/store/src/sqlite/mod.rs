@@ -221,7 +221,16 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(|caller| Job::Control(Box::new(Control { work, caller }))).await
+        self.ask(|caller| Job::Control(Box::new(Control { work, caller, may_change_waiting: true }))).await
+    }
+
+    /// The same for work that touches no delivery and is done while many are made: what is known of
+    /// waiting deliveries stays known.
+    pub(in crate::sqlite) async fn control_beside_deliveries<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(|caller| Job::Control(Box::new(Control { work, caller, may_change_waiting: false }))).await
     }
 
     /// Runs `work` on a reading connection, in one transaction, so that it sees one state.
@@ -268,7 +277,7 @@ impl Store for SqliteStore {
                 return Err(StoreError::unavailable(format_args!("the disk has {} MiB left", free >> 20)));
             }
             // An empty commit: it says that the writer lives and keeps up.
-            self.control(|_| Ok(())).await
+            self.control_beside_deliveries(|_| Ok(())).await
         })
     }
 
@@ -298,6 +307,7 @@ impl Drop for SqliteStore {
 struct Control<T, F> {
     work: F,
     caller: Caller<T>,
+    may_change_waiting: bool,
 }
 
 impl<T, F> ControlJob for Control<T, F>
@@ -306,7 +316,7 @@ where
     F: FnOnce(&Connection) -> Result<T, Failure> + Send,
 {
     fn run(self: Box<Self>, connection: &Connection) -> Result<Withheld, Failure> {
-        let Control { work, caller } = *self;
+        let Control { work, caller, .. } = *self;
         match work(connection) {
             Ok(answer) => Ok(caller.withhold(answer)),
             Err(failure) if failure.is_fatal() => {
@@ -322,5 +332,9 @@ where
 
     fn refuse(self: Box<Self>, error: StoreError) {
         self.caller.refuse(error);
+    }
+
+    fn may_change_waiting(&self) -> bool {
+        self.may_change_waiting
     }
 }

@@ -87,7 +87,11 @@ impl Job {
 
     /// Whether it may change what waits to be delivered by other ways than recording and finishing.
     fn may_change_waiting(&self) -> bool {
-        matches!(self, Job::Control(_) | Job::Events(EventsJob::Forget(..) | EventsJob::Erase(..)))
+        match self {
+            Job::Control(job) => job.may_change_waiting(),
+            Job::Events(EventsJob::Forget(..) | EventsJob::Erase(..)) => true,
+            _ => false,
+        }
     }
 
     /// Tells the caller that nothing was done.
@@ -112,6 +116,8 @@ pub(super) trait ControlJob: Send {
     fn run(self: Box<Self>, connection: &Connection) -> Result<Withheld, Failure>;
     /// Does nothing and says why.
     fn refuse(self: Box<Self>, error: StoreError);
+    /// Whether it may change what waits to be delivered.
+    fn may_change_waiting(&self) -> bool;
 }
 
 /// What the thread needs.

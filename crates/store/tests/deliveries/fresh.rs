@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use turnpike_domain::time::UnixMs;
 use turnpike_store::Store;
 use turnpike_store::deliveries::{DeliveryKey, Due, Finish, Lane};
-use turnpike_store::endpoints::EndpointId;
+use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use crate::house::House;
 use crate::setting::*;
@@ -179,4 +179,20 @@ async fn a_clock_that_was_ahead_hides_nothing() {
     events(store, shop, 0..1, ahead, &[hook]).await;
     assert!(keys(store, hook).await.is_empty(), "it is not due by this clock");
     assert_eq!(claim(store, hook, Lane::First, ahead).await.len(), 1);
+}
+
+#[tokio::test]
+async fn how_an_endpoint_fares_is_written_without_making_its_neighbours_read() {
+    let house = House::new();
+    let (shop, hook) = shop(&house, "acme").await;
+    let neighbour = endpoint(&*house.store, shop, "neighbour").await;
+    let store = &*house.store;
+    assert!(keys(store, hook).await.is_empty());
+    some(store, shop, 0..1, hook).await;
+    let change = EndpointChange { failing: Some(Some((SOON, 3))), ..EndpointChange::default() };
+    store.update_endpoint(shop.owner, neighbour.key, change, SOON).await.expect("answers").expect("is there");
+    store.ready().await.expect("is ready");
+    take_rows_away(&house);
+    assert_eq!(keys(store, hook).await.len(), 1);
+    bring_rows_back(&house);
 }
