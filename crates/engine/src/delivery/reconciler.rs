@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use turnpike_domain::time::UnixMs;
 use turnpike_store::StoreError;
 use turnpike_store::deliveries::{Due, Finished, Lane, NextDue, Stalled};
-use turnpike_store::endpoints::EndpointId;
+use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use super::attempt::Tried;
 use super::breaker::Breaker;
 use super::scheduler::{Bounds, Scheduler};
 use super::settings::DeliverySettings;
-use super::standing::Standing;
+use super::standing::{Standing, Unwritten};
 use crate::Engine;
 use crate::endpoints::{KnownEndpoint, State};
 
@@ -52,11 +52,34 @@ impl Engine {
 
 /// What tasks report.
 enum Report {
-    Claimed { endpoint: EndpointId, lane: Lane, limit: u32, found: Result<Vec<Due>, StoreError>, next_retry: Option<UnixMs> },
-    Stalled { endpoint: EndpointId, found: Result<Vec<Stalled>, StoreError> },
-    Ended { lane: Lane, due: Box<Due>, tried: Option<Tried> },
-    Recorded { failed: Vec<Finished>, back: HashSet<EndpointId>, retries: Vec<(EndpointId, UnixMs)> },
+    Claimed {
+        endpoint: EndpointId,
+        lane: Lane,
+        limit: u32,
+        found: Result<Vec<Due>, StoreError>,
+        next_retry: Option<UnixMs>,
+    },
+    Stalled {
+        endpoint: EndpointId,
+        found: Result<Vec<Stalled>, StoreError>,
+    },
+    Ended {
+        lane: Lane,
+        due: Box<Due>,
+        tried: Option<Tried>,
+    },
+    Recorded {
+        failed: Vec<Finished>,
+        back: HashSet<EndpointId>,
+        retries: Vec<(EndpointId, UnixMs)>,
+    },
     Looked(Result<Vec<NextDue>, StoreError>),
+    /// What was to be remembered of an endpoint's standing, and whether it is.
+    Stood {
+        endpoint: EndpointId,
+        change: Box<EndpointChange>,
+        is_written: bool,
+    },
 }
 
 /// What is known of one endpoint beside what waits.
@@ -74,8 +97,10 @@ struct Life {
     is_queued: [bool; 2],
     /// Attempts that may be under way at once.
     pace: usize,
-    /// It answered 410, and the store is being told.
+    /// It is to be switched off, and the store is being told: until it knows, nothing is sent.
     is_leaving: bool,
+    /// What the store is to remember of its standing.
+    unwritten: Unwritten,
 }
 
 impl Life {
@@ -102,12 +127,15 @@ impl Life {
     }
 }
 
-/// Whether it is known which users' lines an `ordered` endpoint holds: what held one when the last
-/// process ended holds it still, so nothing is claimed before that is known.
+/// Whether it is known which users' lines an `ordered` endpoint holds: what failed before the last
+/// process ended, or before the endpoint was `ordered`, holds its line as well, so nothing is claimed
+/// before that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lines {
     Known,
     Unknown,
+    /// The store is asked once so many attempts were recorded: before, it does not know of all.
+    Recording(u64),
     Asked,
 }
 
@@ -121,6 +149,11 @@ struct Reconciler {
     claims: usize,
     finished: Vec<Finished>,
     is_recording: bool,
+    /// How many of those that ended are being recorded, and how many were since the start.
+    recording: u64,
+    recorded: u64,
+    /// Endpoints whose lines are asked for once more is recorded.
+    asks_then: Vec<EndpointId>,
     is_looking: bool,
     /// After this the store is asked again for everything that waits.
     look_at: UnixMs,
@@ -149,6 +182,9 @@ impl Reconciler {
             claims: 0,
             finished: Vec::new(),
             is_recording: false,
+            recording: 0,
+            recorded: 0,
+            asks_then: Vec::new(),
             is_looking: false,
             look_at: UnixMs(0),
             not_before: UnixMs(0),
@@ -206,6 +242,7 @@ impl Reconciler {
                 None => break,
             }
         }
+        self.write_what_is_left().await;
         if !self.finished.is_empty()
             && let Err(error) = self.engine.store.finish(std::mem::take(&mut self.finished)).await
         {
@@ -229,17 +266,21 @@ impl Reconciler {
                 Some(life) if Arc::ptr_eq(&life.known, known) => {}
                 Some(life) => {
                     let was_open = life.is_open();
-                    life.known = Arc::clone(known);
-                    life.is_leaving = false;
-                    if !was_open && life.is_open() {
-                        life.breaker = Breaker::Closed(0);
-                        life.standing = Standing::of(&known.row, &self.engine.settings.delivery);
+                    let before = std::mem::replace(&mut life.known, Arc::clone(known));
+                    if before.row.url != known.row.url || !known.row.is_active {
+                        // It is off already, or was told of as another receiver.
+                        life.unwritten.change.disabled = None;
+                        life.is_leaving = false;
+                    }
+                    if life.lines == Lines::Known && !before.row.ordered && known.row.ordered {
+                        life.lines = Lines::Unknown;
+                        // What waits goes once more through the store, and then behind what has failed.
                         life.has_more = true;
                         life.look_for_retries();
-                        self.wants(*key);
-                    } else if was_open && !life.is_open() {
                         self.give_back(*key);
+                        self.wants(*key);
                     }
+                    self.opened_or_closed(*key, was_open);
                 }
                 None => {
                     let life = Life {
@@ -253,6 +294,7 @@ impl Reconciler {
                         is_queued: [false; 2],
                         pace: self.engine.settings.delivery.endpoint_in_flight_first,
                         is_leaving: false,
+                        unwritten: Unwritten::default(),
                     };
                     self.scheduler.set_limit(*key, life.pace);
                     self.lives.insert(*key, life);
@@ -268,6 +310,20 @@ impl Reconciler {
         }
         self.engine.delivery.client.close_idle(|key| book.by_key.contains_key(&key));
         self.book = book;
+    }
+
+    /// What follows where an endpoint was switched on or off.
+    fn opened_or_closed(&mut self, key: EndpointId, was_open: bool) {
+        let Some(life) = self.lives.get_mut(&key) else { return };
+        if !was_open && life.is_open() {
+            life.breaker = Breaker::Closed(0);
+            life.standing = Standing::of(&life.known.row, &self.engine.settings.delivery);
+            life.has_more = true;
+            life.look_for_retries();
+            self.wants(key);
+        } else if was_open && !life.is_open() {
+            self.give_back(key);
+        }
     }
 
     fn take_hints(&mut self) {
@@ -292,6 +348,7 @@ impl Reconciler {
             self.scheduler.release_lines(endpoint, now);
             self.scheduler.touch(endpoint);
             self.wants(endpoint);
+            self.write_unwritten(endpoint, now);
         }
     }
 
@@ -326,6 +383,11 @@ impl Reconciler {
             Report::Ended { lane, due, tried } => self.ended(lane, &due, tried, now),
             Report::Recorded { mut failed, back, retries } => {
                 self.is_recording = false;
+                let failures = u64::try_from(failed.len()).unwrap_or(0);
+                self.recorded += std::mem::take(&mut self.recording).saturating_sub(failures);
+                for endpoint in std::mem::take(&mut self.asks_then) {
+                    self.wants(endpoint);
+                }
                 for (endpoint, at) in retries {
                     self.retry_by(endpoint, Some(at));
                 }
@@ -343,6 +405,7 @@ impl Reconciler {
                     self.not_before = now.plus_ms(ms(AFTER_A_NO));
                 }
             }
+            Report::Stood { endpoint, change, is_written } => self.stood(endpoint, *change, is_written, now),
             Report::Looked(due) => {
                 self.is_looking = false;
                 match due {

@@ -71,8 +71,9 @@ struct Waiting {
 #[derive(Default)]
 struct Line {
     behind: VecDeque<Due>,
-    /// The event that the line waits for, and until when.
-    held: Option<(DeliveryKey, UnixMs)>,
+    /// The events that the line waits for, each with until when: several where they failed before the
+    /// endpoint was `ordered`.
+    held: Vec<(DeliveryKey, UnixMs)>,
 }
 
 /// How an attempt ended, for its line.
@@ -121,7 +122,15 @@ impl Scheduler {
             limit: self.bounds.endpoint,
             is_turning: false,
         });
-        waiting.is_ordered = is_ordered;
+        let was_ordered = std::mem::replace(&mut waiting.is_ordered, is_ordered);
+        if was_ordered && !is_ordered {
+            self.let_go(endpoint, UnixMs(i64::MAX));
+        }
+    }
+
+    /// Whether attempts at this endpoint are under way.
+    pub(super) fn is_under_way(&self, endpoint: EndpointId) -> bool {
+        self.endpoints.get(&endpoint).is_some_and(|waiting| waiting.in_flight != [0, 0])
     }
 
     /// Sets how many attempts of an endpoint may be under way, at least one and within the bounds.
@@ -214,15 +223,19 @@ impl Scheduler {
         if let Some(user) = due.user
             && let Some(line) = waiting.lines.get_mut(&user)
         {
-            let waits_for_this = line.held.is_some_and(|(held, _)| held == due.key);
             match lane {
                 Lane::First if waiting.is_ordered && ended == Ended::Failed => {
                     let until = now.plus_ms(self.bounds.line_held_ms);
-                    line.held = Some((due.key, until));
+                    line.held.push((due.key, until));
                     held_until = Some(until);
                 }
                 Lane::First => self.advance(due.endpoint, user),
-                Lane::Retry if waits_for_this && ended != Ended::Failed => self.advance(due.endpoint, user),
+                Lane::Retry if ended != Ended::Failed && !line.held.is_empty() => {
+                    line.held.retain(|(held, _)| *held != due.key);
+                    if line.held.is_empty() {
+                        self.advance(due.endpoint, user);
+                    }
+                }
                 Lane::Retry => {}
             }
         }
@@ -231,24 +244,34 @@ impl Scheduler {
         held_until
     }
 
-    /// Holds a user's line for an event that failed before this process began: what comes of the user
-    /// waits behind it.
+    /// Holds a user's line for an event that failed before this process began, or before the endpoint
+    /// was `ordered`: what comes of the user waits behind it.
     pub(super) fn hold(&mut self, endpoint: EndpointId, user: Hash16, key: DeliveryKey, until: UnixMs) {
         let Some(waiting) = self.endpoints.get_mut(&endpoint) else { return };
         let line = waiting.lines.entry(user).or_default();
-        if line.held.is_none_or(|(_, known)| known < until) {
-            line.held = Some((key, until));
+        if line.held.iter().all(|(held, _)| *held != key) {
+            line.held.push((key, until));
         }
     }
 
     /// Lets lines go whose time is over.
     pub(super) fn release_lines(&mut self, endpoint: EndpointId, now: UnixMs) {
-        let Some(waiting) = self.endpoints.get(&endpoint) else { return };
-        if !waiting.is_ordered && waiting.behind == 0 {
-            return;
+        // No other holds any.
+        if self.endpoints.get(&endpoint).is_some_and(|waiting| waiting.is_ordered) {
+            self.let_go(endpoint, now);
         }
-        let over: Vec<Hash16> =
-            waiting.lines.iter().filter(|(_, line)| line.held.is_some_and(|(_, until)| until <= now)).map(|(user, _)| *user).collect();
+    }
+
+    fn let_go(&mut self, endpoint: EndpointId, now: UnixMs) {
+        let Some(waiting) = self.endpoints.get_mut(&endpoint) else { return };
+        let mut over: Vec<Hash16> = Vec::new();
+        for (user, line) in &mut waiting.lines {
+            let was_held = !line.held.is_empty();
+            line.held.retain(|(_, until)| *until > now);
+            if was_held && line.held.is_empty() {
+                over.push(*user);
+            }
+        }
         for user in over {
             self.advance(endpoint, user);
         }
@@ -300,7 +323,6 @@ impl Scheduler {
     fn advance(&mut self, endpoint: EndpointId, user: Hash16) {
         let Some(waiting) = self.endpoints.get_mut(&endpoint) else { return };
         let Some(line) = waiting.lines.get_mut(&user) else { return };
-        line.held = None;
         match line.behind.pop_front() {
             Some(next) => {
                 waiting.behind -= 1;

@@ -99,6 +99,32 @@ fn an_ordered_line_waits_for_its_failed_event_and_no_longer_than_five_minutes() 
 }
 
 #[test]
+fn a_line_waits_for_all_that_failed_before_its_endpoint_was_ordered_and_for_none_once_it_is_no_more() {
+    for is_switched_off in [false, true] {
+        let mut scheduler = scheduler(bounds(), &[(1, 1)], true);
+        let until = NOW.plus_ms(300_000);
+        scheduler.hold(EndpointId(1), [1; 16], DeliveryKey(1), until);
+        scheduler.hold(EndpointId(1), [1; 16], DeliveryKey(2), until);
+        scheduler.add(EndpointId(1), Lane::First, vec![due(1, 3, 1), due(1, 4, 1)]);
+        assert!(scheduler.next(|_| true).is_none());
+        if is_switched_off {
+            scheduler.know(EndpointId(1), OrganizationId(1), false);
+        } else {
+            scheduler.add(EndpointId(1), Lane::Retry, vec![due(1, 2, 1), due(1, 1, 1)]);
+            for (lane, retried) in begin_all(&mut scheduler) {
+                assert!(scheduler.next(|_| true).is_none(), "one still fails");
+                scheduler.ended(lane, &retried, Ended::Delivered, NOW);
+            }
+        }
+        let (_, third) = scheduler.next(|_| true).expect("the line goes on");
+        assert_eq!(third.key, DeliveryKey(3));
+        assert!(scheduler.next(|_| true).is_none());
+        scheduler.ended(Lane::First, &third, Ended::Delivered, NOW);
+        assert_eq!(scheduler.next(|_| true).expect("and on").1.key, DeliveryKey(4));
+    }
+}
+
+#[test]
 fn limits_hold_for_endpoint_tenant_and_all_and_a_freed_place_is_used() {
     let small = Bounds { endpoint: 2, tenant: 3, total: 5, ..bounds() };
     let mut scheduler = scheduler(small, &[(1, 1), (2, 1), (3, 3), (4, 4)], false);

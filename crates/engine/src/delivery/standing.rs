@@ -56,6 +56,70 @@ impl Standing {
     }
 }
 
+/// What the store is to remember of an endpoint's standing, and does not yet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unwritten {
+    pub(super) change: EndpointChange,
+    is_writing: bool,
+    /// Writes that failed in a row, and when the next may be made.
+    failures: u32,
+    not_before: UnixMs,
+}
+
+/// After a write that failed the next waits so long, doubled with each failure.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// And never longer.
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+
+impl Unwritten {
+    /// Adds a change; what it says counts, and the rest stays.
+    pub(super) fn add(&mut self, newer: EndpointChange) {
+        let older = std::mem::take(&mut self.change);
+        self.change = joined(older, newer);
+    }
+
+    /// What to write now, if anything; the end of it is told by the two below.
+    pub(super) fn begin(&mut self, now: UnixMs) -> Option<EndpointChange> {
+        if self.is_writing || now < self.not_before {
+            return None;
+        }
+        let change = self.take()?;
+        self.is_writing = true;
+        Some(change)
+    }
+
+    /// It was written.
+    pub(super) fn written(&mut self) {
+        (self.is_writing, self.failures, self.not_before) = (false, 0, UnixMs(0));
+    }
+
+    /// It was not; returns when it may be tried again.
+    pub(super) fn not_written(&mut self, change: EndpointChange, now: UnixMs) -> UnixMs {
+        let newer = std::mem::take(&mut self.change);
+        self.change = joined(change, newer);
+        let wait = AGAIN_AFTER.saturating_mul(1 << self.failures.min(10)).min(AGAIN_AFTER_MAX);
+        (self.is_writing, self.failures, self.not_before) = (false, self.failures + 1, after(now, wait));
+        self.not_before
+    }
+
+    /// What waits to be written, which then waits no longer.
+    pub(super) fn take(&mut self) -> Option<EndpointChange> {
+        let EndpointChange { disabled, failing, failing_notice, .. } = &self.change;
+        let is_something = disabled.is_some() || failing.is_some() || *failing_notice;
+        is_something.then(|| std::mem::take(&mut self.change))
+    }
+}
+
+/// Both changes of one standing, as if made one after the other.
+fn joined(older: EndpointChange, newer: EndpointChange) -> EndpointChange {
+    EndpointChange {
+        failing: newer.failing.or(older.failing),
+        disabled: newer.disabled.or(older.disabled),
+        failing_notice: older.failing_notice || newer.failing_notice,
+        ..EndpointChange::default()
+    }
+}
+
 fn after(since: UnixMs, wait: Duration) -> UnixMs {
     since.plus_ms(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }

@@ -6,6 +6,8 @@
 //! the next time gains nothing. One forbidden address among several refuses the attempt, since a
 //! name that points both ways is not pointing there by accident.
 
+mod machine;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use turnpike_domain::webhook::{EndpointHost, EndpointUrl, UrlRules};
 
+use self::machine::Machine;
 use super::hooks::PostFault;
 
 /// Turns names into addresses.
@@ -34,19 +37,23 @@ impl Resolve for SystemResolver {
 /// Addresses of one name that are dialled at most; all of them are checked.
 const ADDRESSES_DIALLED_MAX: usize = 8;
 
+/// Why a public address of this machine is refused.
+const THIS_MACHINE: &str = "this very machine";
+
 /// Decides what is dialled.
 #[derive(Clone, Debug)]
 pub struct Guard {
     rules: UrlRules,
     own: Vec<SocketAddr>,
     resolver: Arc<dyn Resolve>,
+    machine: Arc<Machine>,
 }
 
 impl Guard {
     /// A guard with these rules; `own` is where this gateway listens.
     #[must_use]
     pub fn new(rules: UrlRules, own: Vec<SocketAddr>, resolver: Arc<dyn Resolve>) -> Guard {
-        Guard { rules, own, resolver }
+        Guard { rules, own, resolver, machine: Arc::default() }
     }
 
     /// The guard that the settings ask for.
@@ -77,7 +84,8 @@ impl Guard {
             return Err(PostFault::Dns("the name has no address".to_owned()));
         }
         for address in &addresses {
-            if let Some(why) = url.refuses(address.ip(), &self.rules).or_else(|| self.is_own(*address)) {
+            let why = url.refuses(address.ip(), &self.rules).or_else(|| self.is_own(*address)).or_else(|| self.is_here(address.ip()));
+            if let Some(why) = why {
                 return Err(PostFault::Blocked(why.to_owned()));
             }
         }
@@ -85,17 +93,23 @@ impl Guard {
         Ok(addresses)
     }
 
-    /// Looks at the connection that came about: one whose two ends have the same address leads to
-    /// this machine by its public name. Nothing was written yet.
+    /// Looks at the connection that came about, once more: one whose two ends have the same address
+    /// leads to this machine, though no interface had that address a moment ago. Nothing was written
+    /// yet.
     ///
     /// # Errors
     /// [`PostFault::Blocked`].
     pub(super) fn connected(&self, near: SocketAddr, far: SocketAddr) -> Result<(), PostFault> {
         let is_this_machine = near.ip().to_canonical() == far.ip().to_canonical();
         if is_this_machine && !self.rules.networks.contains(far.ip()) {
-            return Err(PostFault::Blocked("this very machine".to_owned()));
+            return Err(PostFault::Blocked(THIS_MACHINE.to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether it is an address of this machine that the operator has not allowed.
+    fn is_here(&self, address: IpAddr) -> Option<&'static str> {
+        (!self.rules.networks.contains(address) && self.machine.has(address)).then_some(THIS_MACHINE)
     }
 
     fn is_own(&self, address: SocketAddr) -> Option<&'static str> {

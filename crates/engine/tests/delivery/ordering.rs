@@ -50,6 +50,72 @@ async fn an_event_that_failed_leaves_its_line_but_holds_it_where_the_endpoint_is
     }
 }
 
+/// The first letter of each body, in the order in which they came, without what was repeated.
+fn letters(receiver: &Receiver) -> Vec<String> {
+    let mut letters: Vec<String> = receiver.posts().iter().map(|post| post.text()[9..10].to_owned()).collect();
+    letters.dedup();
+    letters
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_becomes_ordered_waits_for_what_fails_just_then_also_across_a_restart() {
+    for restarts in [false, true] {
+        let mut settings = quick();
+        settings.schedule = Schedule::new(&[300; 50], 0).expect("a schedule");
+        settings.breaker_failures = 1_000;
+        let mut house = House::new(settings).await;
+        let receiver = Receiver::start(Behaviour::RefusesText("\"a")).await;
+        house.endpoint(receiver.url(), |_| ()).await;
+        let app = house.app("acme");
+        let first = house.event(&app, 1, "a").await;
+        eventually("it fails", Duration::from_secs(10), || receiver.count() >= 1).await;
+        house.endpoint(receiver.url(), |order| order.ordered = Some(true)).await;
+        if restarts {
+            house = house.again().await;
+        }
+        let app = house.app("acme");
+        let behind = house.events(&app, &[(1, "b".to_owned()), (1, "c".to_owned())]).await;
+        // Another user's line is free, and what it brings shows that lines are known.
+        let other = house.event(&app, 2, "z").await;
+        house.until(&other, DeliveryState::Delivered).await;
+        let failed = receiver.count();
+        eventually("it is tried again", Duration::from_secs(10), || receiver.count() >= failed + 3).await;
+        assert!(!letters(&receiver).iter().any(|letter| letter == "b" || letter == "c"), "{:?}", letters(&receiver));
+        receiver.behave(Behaviour::Answer(200, ""));
+        for id in [&first, &behind[0], &behind[1]] {
+            house.until(id, DeliveryState::Delivered).await;
+        }
+        assert!(letters(&receiver).ends_with(&["a".to_owned(), "b".to_owned(), "c".to_owned()]), "{:?}", letters(&receiver));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_is_ordered_no_more_lets_go_at_once_of_what_waits_behind_a_failure() {
+    for restarts in [false, true] {
+        let mut settings = quick();
+        settings.schedule = Schedule::new(&[600_000], 0).expect("a schedule");
+        settings.breaker_failures = 1_000;
+        let mut house = House::new(settings).await;
+        let receiver = Receiver::start(Behaviour::RefusesText("\"a")).await;
+        house.endpoint(receiver.url(), |order| order.ordered = Some(true)).await;
+        let app = house.app("acme");
+        let first = house.event(&app, 1, "a").await;
+        eventually("it fails", Duration::from_secs(10), || receiver.count() >= 1).await;
+        let behind = house.event(&app, 1, "b").await;
+        let other = house.event(&app, 2, "z").await;
+        house.until(&other, DeliveryState::Delivered).await;
+        assert_eq!(house.delivery(&behind).await.state, DeliveryState::Pending);
+        house.endpoint(receiver.url(), |order| order.ordered = Some(false)).await;
+        if restarts {
+            house = house.again().await;
+        }
+        house.until(&behind, DeliveryState::Delivered).await;
+        let after = house.event(&house.app("acme"), 1, "c").await;
+        house.until(&after, DeliveryState::Delivered).await;
+        assert_eq!(house.delivery(&first).await.state, DeliveryState::Pending);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quiet_tenant_does_not_wait_for_anothers_backlog_nor_for_its_dead_endpoints() {
     let mut settings = quick();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use turnpike_engine::control::endpoints::DEFAULT_ENDPOINT;
+use turnpike_engine::control::endpoints::{BacklogChoice, DEFAULT_ENDPOINT, EndpointOrder};
 use turnpike_store::deliveries::DeliveryState;
 use turnpike_store::faults::{Fault, Method};
 
@@ -98,18 +98,57 @@ async fn a_backlog_that_cannot_be_measured_or_trimmed_is_looked_at_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_whose_end_cannot_be_written_is_not_posted_to_meanwhile() {
+async fn an_endpoint_whose_end_cannot_be_written_is_not_posted_to_and_is_off_once_it_can() {
+    for fault in [Fault::Unavailable, Fault::UnavailableAfterCommit] {
+        let mut house = House::new(quick()).await;
+        let receiver = Receiver::start(Behaviour::Answer(410, "")).await;
+        house.endpoint(receiver.url(), |_| ()).await;
+        let app = house.app("acme");
+        for _ in 0..3 {
+            house.faults.fail_next(Method::UpdateEndpoint, fault);
+        }
+        let first = house.event(&app, 1, "first").await;
+        eventually("it is told to go", Duration::from_secs(10), || house.faults.calls(Method::UpdateEndpoint) >= 1).await;
+        let second = house.event(&app, 2, "second").await;
+        // The book is read anew meanwhile, for another endpoint's sake.
+        let order = EndpointOrder { url: Some("https://hooks.example.com/".to_owned()), ..EndpointOrder::default() };
+        house.engine.set_endpoint(&app, "other", order).await.expect("an endpoint");
+        let reason = house.told(&app, "endpoint_disabled").await;
+        assert!(reason.contains("410 Gone"), "{reason}");
+        let is_off = || house.engine.endpoints.snapshot().by_key.values().any(|known| !known.row.is_active);
+        eventually("it is off", Duration::from_secs(20), is_off).await;
+        // One that was written though nobody heard is off by what the book says, and not written again.
+        let is_heard_of = fault == Fault::UnavailableAfterCommit;
+        assert!(is_heard_of || house.faults.calls(Method::UpdateEndpoint) >= 4, "the fourth try succeeds");
+        house = house.again().await;
+        let third = house.event(&house.app("acme"), 3, "third").await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(receiver.count(), 1, "{fault:?}: it asked to be left alone");
+        for id in [&first, &second, &third] {
+            assert_eq!(house.delivery(id).await.state, DeliveryState::Pending, "and its events are kept");
+        }
+        // Its owner switches it on again, and it is there.
+        receiver.behave(Behaviour::Answer(200, ""));
+        house.engine.enable_endpoint(&house.app("acme"), DEFAULT_ENDPOINT, BacklogChoice::Replay).await.expect("on");
+        for id in [&first, &second, &third] {
+            house.until(id, DeliveryState::Delivered).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_who_gives_another_address_meanwhile_is_not_switched_off_for_the_old_ones_sake() {
     let house = House::new(quick()).await;
-    let receiver = Receiver::start(Behaviour::Answer(410, "")).await;
-    house.endpoint(receiver.url(), |_| ()).await;
+    let (gone, moved) = (Receiver::start(Behaviour::Answer(410, "")).await, Receiver::start(Behaviour::Answer(200, "")).await);
+    house.endpoint(gone.url(), |_| ()).await;
     let app = house.app("acme");
     house.faults.fail_next(Method::UpdateEndpoint, Fault::Unavailable);
     let first = house.event(&app, 1, "first").await;
     eventually("it is told to go", Duration::from_secs(10), || house.faults.calls(Method::UpdateEndpoint) >= 1).await;
+    house.endpoint(moved.url(), |_| ()).await;
     let second = house.event(&app, 2, "second").await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(receiver.count(), 1, "it asked to be left alone");
     for id in [&first, &second] {
-        assert_eq!(house.delivery(id).await.state, DeliveryState::Pending, "and its events are kept");
+        house.until(id, DeliveryState::Delivered).await;
     }
+    assert_eq!((gone.count(), moved.count()), (1, 2));
 }

@@ -49,9 +49,7 @@ impl Reconciler {
                 continue;
             }
             if life.lines != Lines::Known {
-                if std::mem::replace(&mut life.lines, Lines::Asked) == Lines::Unknown {
-                    self.ask_for_lines(endpoint, now);
-                }
+                self.learn_lines(endpoint, now);
                 continue;
             }
             let (first, retries, behind) = self.scheduler.held(endpoint);
@@ -120,6 +118,10 @@ impl Reconciler {
                 }
             }
         }
+        if life.lines != Lines::Known {
+            self.wants(endpoint);
+            return self.back(found);
+        }
         if !life.is_open() || !life.breaker.allows(now) {
             return self.back(found);
         }
@@ -148,7 +150,29 @@ impl Reconciler {
         }
     }
 
-    /// Asks which lines of an `ordered` endpoint were held when the last process ended.
+    /// Asks which lines of an `ordered` endpoint are held, once the store can tell: when nothing of the
+    /// endpoint is under way any more, and what ended is recorded.
+    fn learn_lines(&mut self, endpoint: EndpointId, now: UnixMs) {
+        let ended = self.recorded + self.recording + u64::try_from(self.finished.len()).unwrap_or(0);
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        if life.lines == Lines::Unknown {
+            if life.claiming != [false; 2] || self.scheduler.is_under_way(endpoint) {
+                // Each of these asks again when it ends.
+                return;
+            }
+            life.lines = Lines::Recording(ended);
+        }
+        match life.lines {
+            Lines::Recording(count) if count > self.recorded => self.asks_then.push(endpoint),
+            Lines::Recording(_) => {
+                life.lines = Lines::Asked;
+                self.ask_for_lines(endpoint, now);
+            }
+            Lines::Known | Lines::Unknown | Lines::Asked => {}
+        }
+    }
+
+    /// Asks which lines of an `ordered` endpoint are held by what has failed.
     fn ask_for_lines(&self, endpoint: EndpointId, now: UnixMs) {
         let since = now.plus_ms(-ms(self.settings().line_held_max));
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
@@ -164,7 +188,9 @@ impl Reconciler {
         match found {
             Ok(found) => {
                 life.lines = Lines::Known;
-                for stalled in found {
+                let is_ordered = life.known.row.ordered;
+                // It may have been switched off meanwhile.
+                for stalled in found.into_iter().filter(|_| is_ordered) {
                     let until = stalled.failed_at.plus_ms(held_ms);
                     self.scheduler.hold(endpoint, stalled.user, stalled.key, until);
                     self.alarms.push(Reverse((until, endpoint)));

@@ -12,7 +12,7 @@ use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use super::super::attempt::Tried;
 use super::super::scheduler::Ended;
-use super::{RECORDED_AT_ONCE, Reconciler, Report};
+use super::{Lines, RECORDED_AT_ONCE, Reconciler, Report};
 
 impl Reconciler {
     pub(super) fn ended(&mut self, lane: Lane, due: &Due, tried: Option<Tried>, now: UnixMs) {
@@ -32,6 +32,7 @@ impl Reconciler {
             };
             let (attempt, finish) = if has_bytes { (None, Finish::Back) } else { (Some(gone()), Finish::Dead) };
             self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt, finish });
+            self.wants_lines(due.endpoint);
             return;
         };
         let is_delivered = tried.verdict == Verdict::Delivered;
@@ -70,14 +71,17 @@ impl Reconciler {
         self.scheduler.set_limit(due.endpoint, life.pace);
         let change = match tried.verdict {
             Verdict::Delivered => life.standing.succeeded(),
+            // Its end is being written down already.
+            Verdict::Retry(_) if life.is_leaving => None,
             Verdict::Retry(_) => life.standing.failed(now, settings),
             Verdict::Gone if life.is_open() => {
-                life.is_leaving = true;
                 Some(EndpointChange { disabled: Some("the endpoint answered 410 Gone".to_owned()), ..EndpointChange::default() })
             }
             Verdict::Gone => None,
         };
-        let is_leaving = life.is_leaving;
+        // Off from here on, though the store may hear of it late.
+        life.is_leaving |= change.as_ref().is_some_and(|change| change.disabled.is_some());
+        let (is_leaving, knows_lines) = (life.is_leaving, life.lines == Lines::Known);
         if !was_closed && life.breaker.is_closed() {
             life.has_more = true;
             life.look_for_retries();
@@ -92,7 +96,10 @@ impl Reconciler {
             self.give_back(due.endpoint);
         }
         if let Some(change) = change {
-            self.write_standing(due.endpoint, change);
+            self.write_standing(due.endpoint, change, now);
+        }
+        if !knows_lines {
+            self.wants_lines(due.endpoint);
         }
         self.refill(due.endpoint, now);
     }
@@ -112,6 +119,7 @@ impl Reconciler {
         }
         self.is_recording = true;
         let count = self.finished.len().min(RECORDED_AT_ONCE);
+        self.recording = u64::try_from(count).unwrap_or(0);
         let batch: Vec<Finished> = self.finished.drain(..count).collect();
         let back = batch.iter().filter(|finished| finished.finish == Finish::Back).map(|finished| finished.endpoint).collect();
         // Looked for only once they are in the store: before, a claim would not find them.
@@ -133,27 +141,81 @@ impl Reconciler {
         });
     }
 
-    pub(super) fn write_standing(&mut self, endpoint: EndpointId, change: EndpointChange) {
-        let Some(life) = self.lives.get(&endpoint) else { return };
-        let (engine, known) = (Arc::clone(&self.engine), Arc::clone(&life.known));
+    /// An endpoint whose lines are to be asked for waits for what is under way.
+    fn wants_lines(&mut self, endpoint: EndpointId) {
+        if self.lives.get(&endpoint).is_some_and(|life| life.lines != Lines::Known) {
+            self.wants(endpoint);
+        }
+    }
+
+    fn write_standing(&mut self, endpoint: EndpointId, change: EndpointChange, now: UnixMs) {
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        if let Some(reason) = &change.disabled {
+            self.engine.delivery.metrics.disabled.inc();
+            tracing::warn!(endpoint.id = %life.known.row.id, reason, "an endpoint is switched off; its events are kept");
+        }
+        life.unwritten.add(change);
+        self.write_unwritten(endpoint, now);
+    }
+
+    /// Writes what is not written of an endpoint's standing. One write at a time, since a success must
+    /// not be overtaken by the failure before it; one that failed is made again until it succeeds.
+    pub(super) fn write_unwritten(&mut self, endpoint: EndpointId, now: UnixMs) {
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        let Some(change) = life.unwritten.begin(now) else { return };
+        let (engine, known, reports) = (Arc::clone(&self.engine), Arc::clone(&life.known), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
+            let mut change = change;
             let tells = change.disabled.is_some() || change.failing_notice;
-            if let Some(reason) = &change.disabled {
-                engine.delivery.metrics.disabled.inc();
-                tracing::warn!(endpoint.id = %known.row.id, reason, "an endpoint is switched off; its events are kept");
-            }
-            let written = engine.store.update_endpoint(known.row.organization, endpoint, change, engine.clock.now()).await;
-            match written {
+            let written = engine.store.update_endpoint(known.row.organization, endpoint, change.clone(), engine.clock.now()).await;
+            let is_written = match written {
                 Ok(_) => {
-                    if let Err(error) = engine.reload_endpoints().await {
-                        tracing::warn!(error = %error, "reading the endpoints anew");
-                    }
                     if tells {
                         engine.tell_soon();
                     }
+                    // Not told of twice, though the rest may be written again.
+                    change.failing_notice = false;
+                    // Until the book says so as well, it is not known here that the endpoint is off.
+                    let read = engine.reload_endpoints().await;
+                    read.inspect_err(|error| tracing::warn!(error = %error, "reading the endpoints anew; it is tried again")).is_ok()
                 }
-                Err(error) => tracing::warn!(error = %error, "remembering how an endpoint fares"),
-            }
+                Err(error) => {
+                    tracing::warn!(error = %error, "remembering how an endpoint fares; it is tried again");
+                    false
+                }
+            };
+            let _ = reports.send(Report::Stood { endpoint, change: Box::new(change), is_written });
         });
+    }
+
+    pub(super) fn stood(&mut self, endpoint: EndpointId, change: EndpointChange, is_written: bool, now: UnixMs) {
+        // What the owner did meanwhile decides whether it is still to be switched off.
+        self.follow_the_book();
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        let is_stale = change.disabled.is_some() && !life.is_leaving;
+        let was_open = life.is_open();
+        if is_written {
+            life.unwritten.written();
+            if change.disabled.is_some() {
+                life.is_leaving = false;
+            }
+        } else {
+            let disabled = change.disabled.filter(|_| !is_stale);
+            let again_at = life.unwritten.not_written(EndpointChange { disabled, ..change }, now);
+            self.alarms.push(Reverse((again_at, endpoint)));
+        }
+        self.opened_or_closed(endpoint, was_open);
+        self.write_unwritten(endpoint, now);
+    }
+
+    /// The last try before the process ends.
+    pub(super) async fn write_what_is_left(&mut self) {
+        let now = self.engine.clock.now();
+        for (endpoint, life) in &mut self.lives {
+            let Some(change) = life.unwritten.take() else { continue };
+            if let Err(error) = self.engine.store.update_endpoint(life.known.row.organization, *endpoint, change, now).await {
+                tracing::warn!(error = %error, "remembering how an endpoint fares; it is forgotten with this process");
+            }
+        }
     }
 }
