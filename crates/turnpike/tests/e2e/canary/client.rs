@@ -88,10 +88,14 @@ async fn inside() {
     the_canary_hears_whom_nothing_keeps_away(&clients, &canary).await;
     let literals = no_spelling_gets_through(&clients, &canary).await;
     let names = no_name_gets_through(&clients, &canary).await;
+    let crossed = no_spelling_in_a_name_gets_through_by_any_manner(&clients, &canary).await;
+    every_manner_is_heard_where_nothing_keeps_away(&clients, &canary).await;
+    this_machines_own_public_addresses_are_not_dialled(&clients, &canary).await;
     a_client_that_looks_twice_would_be_caught(&canary).await;
     let passed = public_addresses_pass(&clients, &canary, &public).await;
     println!("{literals} spellings and {names} posts to names heard by nobody; {passed} posts to public addresses heard");
-    assert!(literals >= 1_000 && names >= 3_000 && passed >= 70);
+    println!("{crossed} spellings in names, by every manner: heard by nobody but where they were public");
+    assert!(literals >= 1_000 && names >= 3_000 && crossed >= 300 && passed >= 70);
 }
 
 /// Where nobody can connect by TCP, whatever is listening: groups, broadcast, and link-local IPv6,
@@ -197,6 +201,123 @@ async fn no_name_gets_through(clients: &Clients, canary: &Canary) -> usize {
     assert!(heard > count / 10, "names that change their mind were public first");
     assert_eq!(namespace::connections_begun() - begun, (heard + PORTS.len()) as u64, "connections were begun beside those heard");
     count * POSTS
+}
+
+/// A spelling as the beginning of a name: brackets and colons cannot stand in one.
+fn as_labels(spelling: &str) -> String {
+    match spelling.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inside) => format!("six-{}-6", inside.replace([':', '%'], "-")),
+        None => spelling.trim_end_matches('.').to_owned(),
+    }
+}
+
+/// A forbidden address, a way to spell it in a name, and a manner in which that name answers.
+struct Crossed {
+    address: IpAddr,
+    manner: Manner,
+    name: String,
+}
+
+/// Every spelling of every forbidden address by every manner; how many spellings that are.
+fn crossed(spellings_of_each: usize) -> (usize, Vec<Crossed>) {
+    let (mut all, mut spelt) = (Vec::new(), 0);
+    for address in forbidden() {
+        let embedding: &[Manner] = if address.is_ipv4() { &Manner::EMBEDDING } else { &[] };
+        let ways: BTreeSet<String> = spellings(address).iter().map(|spelling| as_labels(spelling)).collect();
+        for spelling in ways.iter().take(spellings_of_each) {
+            spelt += 1;
+            for manner in Manner::ALL.iter().chain(embedding) {
+                all.push(Crossed { address, manner: *manner, name: manner.name_spelling(address, spelling, all.len()) });
+            }
+        }
+    }
+    (spelt, all)
+}
+
+/// The full cross product: every spelling of every forbidden address stands in names that answer in
+/// every manner. Each is posted to twice, which is what a name needs to be public and then not.
+async fn no_spelling_in_a_name_gets_through_by_any_manner(clients: &Clients, canary: &Canary) -> usize {
+    const POSTS: usize = 2;
+    let begun = namespace::connections_begun();
+    let (spelt, all) = crossed(usize::MAX);
+    let count = all.len();
+    let heard: usize = stream::iter(all.into_iter().enumerate())
+        .map(async |(index, Crossed { manner, name, .. })| {
+            let mut heard = 0;
+            for n in 0..POSTS {
+                // By turns, so that each manner meets both, first and second.
+                let (client, rules, scheme) = if (index + n).is_multiple_of(2) {
+                    (&clients.strict, UrlRules::default(), "https")
+                } else {
+                    (&clients.lax, lax(), "http")
+                };
+                let url =
+                    EndpointUrl::parse(&format!("{scheme}://{name}/hook"), &rules).unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
+                let ended = clients.post(client, url).await;
+                if manner.is_public_at(n) {
+                    // A certificate's `*` stands for one label, so the handshake is as far as it goes.
+                    assert!(matches!(ended, Ok(Answered { status: 200, .. }) | Err(PostFault::Tls(_))), "{name}, post {n}: {ended:?}");
+                    heard += 1;
+                } else {
+                    assert!(matches!(ended, Err(PostFault::Blocked(_))), "{name}, post {n}: {ended:?}");
+                }
+            }
+            heard
+        })
+        .buffer_unordered(AT_ONCE)
+        .fold(0, async |sum, heard| sum + heard)
+        .await;
+    let met = canary.met_at().await;
+    assert!(met.iter().all(|place| [IpAddr::V4(dns::PUBLIC4), IpAddr::V6(dns::PUBLIC6)].contains(&place.ip())), "{met:?}");
+    assert_eq!(met.len(), heard, "it heard of what was public, and of nothing else");
+    assert!(heard > count / 10, "names that change their mind were public first");
+    assert_eq!(namespace::connections_begun() - begun, (heard + PORTS.len()) as u64, "connections were begun beside those heard");
+    println!("{spelt} spellings in {count} names, {} posts: {heard} of them public and heard", count * POSTS);
+    spelt
+}
+
+/// The same names with the guard opened: all are heard, and every forbidden address is met.
+async fn every_manner_is_heard_where_nothing_keeps_away(clients: &Clients, canary: &Canary) {
+    let (_, all) = crossed(1);
+    stream::iter(all)
+        .map(async |Crossed { address, manner, name }| {
+            for n in 0..2 {
+                let url = EndpointUrl::parse(&format!("http://{name}:6379/hook"), &open()).expect("a name is a URL");
+                let ended = clients.post(&clients.open, url).await;
+                // Link-local, and so out of reach by itself.
+                if !is_out_of_reach(address) && manner != Manner::Isatap {
+                    assert_eq!(ended.map(|answered| answered.body), Ok(b"heard".to_vec()), "{name}, post {n}");
+                }
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect::<()>()
+        .await;
+    let met: BTreeSet<IpAddr> = canary.met_at().await.into_iter().map(|place| place.ip()).collect();
+    for address in forbidden().into_iter().map(|address| address.to_canonical()) {
+        let where_to = if address.is_unspecified() { loopback_like(address) } else { address };
+        assert!(is_out_of_reach(address) || met.contains(&where_to), "{address}");
+    }
+}
+
+/// Public they are, and lead to this machine: refused before a connection, as literals and by name.
+async fn this_machines_own_public_addresses_are_not_dialled(clients: &Clients, canary: &Canary) {
+    for own in namespace::OWN {
+        let own: IpAddr = own.parse().expect("an address");
+        assert_eq!(why_forbidden(own, &AllowedNetworks::none()), None, "no table knows of it");
+        let begun = namespace::connections_begun();
+        for host in [SocketAddr::new(own, 443).to_string(), Manner::Straight.name(own), Manner::Last.name(own), Manner::Alias.name(own)] {
+            for (client, rules) in [(&clients.strict, UrlRules::default()), (&clients.lax, lax())] {
+                let url = EndpointUrl::parse(&format!("https://{host}/hook"), &rules).expect("a URL");
+                let ended = clients.post(client, url).await;
+                assert_eq!(ended, Err(PostFault::Blocked("this very machine".to_owned())), "{host}");
+            }
+        }
+        assert_eq!(namespace::connections_begun(), begun, "connections were begun to {own}");
+        let url = EndpointUrl::parse(&format!("http://{}/hook", SocketAddr::new(own, 6379)), &open()).expect("a URL");
+        assert_eq!(clients.post(&clients.open, url).await.map(|answered| answered.body), Ok(b"heard".to_vec()), "{own}");
+        assert_eq!(canary.met_at().await, [SocketAddr::new(own, 6379)]);
+    }
 }
 
 /// The mistake that these names are made for: to look a name up, find it public, and dial the name.

@@ -93,6 +93,12 @@ impl Manner {
         }
     }
 
+    /// The same with the address spelled before it, as wildcard names of the internet have it; the
+    /// serial keeps apart what a parser makes alike, since each name counts its own answers.
+    pub(super) fn name_spelling(self, address: IpAddr, spelling: &str, serial: usize) -> String {
+        format!("{spelling}.s{serial}.{}", self.name(address))
+    }
+
     /// Whether the n-th answer (from 0) is a public address and nothing else.
     pub(super) fn is_public_at(self, n: usize) -> bool {
         match self {
@@ -228,9 +234,9 @@ fn answer(packet: &[u8], asked: &mut HashMap<Vec<u8>, usize>) -> Option<Vec<u8>>
     Some(message)
 }
 
-/// What a name of ours says.
+/// What a name of ours says, whatever stands before it.
 fn meant(labels: &[String]) -> Option<(Manner, IpAddr)> {
-    let (first, [hooks, test]) = labels.split_first()? else { return None };
+    let [.., first, hooks, test] = labels else { return None };
     if (hooks.as_str(), test.as_str()) != ("hooks", "test") {
         return None;
     }

@@ -15,6 +15,10 @@ use std::process::{Command, Output};
 /// Where connections leave from. Documentation's, so that nobody takes it for an endpoint.
 const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77));
 
+/// Public addresses that the machine itself has. From the second the kernel goes out as the first, so
+/// that the two ends of a connection to it differ.
+pub(super) const OWN: [&str; 3] = ["45.45.45.1", "45.45.45.2", "2a00:4545::1"];
+
 /// $1 is a folder with the resolver's configuration; what follows is run.
 const SETUP: &str = r#"
 PATH="$PATH:/usr/sbin:/sbin"
@@ -22,6 +26,9 @@ ip link set lo up
 ip route del broadcast 127.255.255.255 dev lo table local
 ip address add 192.0.2.77/32 dev lo
 ip -6 address add 2001:db8::77/128 dev lo nodad
+ip address add 45.45.45.1/24 dev lo
+ip address add 45.45.45.2/24 dev lo
+ip -6 address add 2a00:4545::1/128 dev lo nodad
 ip route add local 0.0.0.0/0 dev lo src 192.0.2.77
 ip -6 route add local ::/0 dev lo src 2001:db8::77
 mount --bind "$1/resolv.conf" /etc/resolv.conf
