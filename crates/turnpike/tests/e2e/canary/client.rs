@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::net::TcpStream;
 use turnpike_domain::webhook::address::{AllowedNetworks, forbidden as why_forbidden};
-use turnpike_domain::webhook::{EndpointUrl, PlainHttp, UrlRules};
+use turnpike_domain::webhook::{EndpointHost, EndpointUrl, PlainHttp, UrlRules};
 use turnpike_engine::delivery::DeliverySettings;
 use turnpike_engine::net::guard::Guard;
 use turnpike_engine::net::hooks::{Answered, HookClient, Outgoing, PostFault};
@@ -143,7 +143,11 @@ async fn no_spelling_gets_through(clients: &Clients, canary: &Canary) -> usize {
             (&clients.strict, open(), format!("https://{host}/hook")),
         ] {
             match EndpointUrl::parse(&text, &rules) {
-                Ok(url) => posted.push((client, text, url)),
+                Ok(url) => {
+                    // Whatever a resolver would answer for it: none is asked.
+                    assert!(matches!(url.host(), EndpointHost::Address(_)), "{text}: a spelling is a literal or no URL");
+                    posted.push((client, text, url));
+                }
                 Err(_) => refused += 1,
             }
         }
