@@ -5,14 +5,19 @@
 //! upstream are kept. It keeps no money and writes nothing that would survive a power cut.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 /// Keys in its table.
 pub(crate) const KEYS: usize = 10_000;
+
+/// How long its first worker may take over its first answer.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where it is, installed where it was missing.
 pub(crate) fn program() -> anyhow::Result<PathBuf> {
@@ -60,6 +65,18 @@ pub(crate) fn configure(folder: &Path, keys: &Path, listen: SocketAddr, upstream
     let file = folder.join("nginx.conf");
     std::fs::write(&file, configuration(folder, listen, upstream))?;
     Ok(file)
+}
+
+/// Whether one of its workers answers. Its master listens before there is a worker, so that a
+/// connection alone says nothing about who will work, and whose processor time is to be counted.
+pub(crate) fn answers(address: SocketAddr) -> bool {
+    let mut first = [0; 5];
+    let asked = TcpStream::connect(address).and_then(|mut connection| {
+        connection.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        connection.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        connection.read_exact(&mut first)
+    });
+    asked.is_ok() && first == *b"HTTP/"
 }
 
 fn configuration(folder: &Path, listen: SocketAddr, upstream: SocketAddr) -> String {

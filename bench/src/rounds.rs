@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use crate::load::Report;
 use crate::machine::{Busy, cpu_of};
@@ -84,7 +84,8 @@ impl Bench {
     /// One slice, again if it was disturbed and there is patience left.
     ///
     /// # Errors
-    /// Where the run is void: an answer that is no 2xx, a repeat, a lost request.
+    /// Where the run is void: an answer that is no 2xx, a repeat, a lost request, a subject that
+    /// took no processor time.
     pub(crate) fn slice(&self, subject: &Subject, kind: Kind, seconds: f64) -> anyhow::Result<Slice> {
         let mut tries = 0;
         loop {
@@ -131,6 +132,12 @@ impl Bench {
         let (busy_after, cpu_after) = (Busy::now(&ours)?, cpu_of(&subject.pids));
         let seen = clean(subject, seen)?;
         let cpu_us = cpu_after.saturating_sub(cpu).as_secs_f64() * 1e6 / seen.answered as f64;
+        ensure!(
+            cpu_us > 0.0,
+            "the run is void: no processor time of {} was seen, so its processes are others than {:?}",
+            subject.name,
+            subject.pids
+        );
         Ok(Slice { cpu_us, foreign: busy_after.foreign_since(&busy), seen })
     }
 

@@ -212,7 +212,7 @@ impl House {
         let configuration = configuration.to_str().context("a path in text")?;
         let log = folder.join("log");
         let mut process = Process::start("nginx", crate::process::SUBJECT_CPU, &program, &["-c", configuration], &log)?;
-        process.wait_until(START_PATIENCE, || listens(address)).with_context(|| format!("see {}", log.display()))?;
+        process.wait_until(START_PATIENCE, || nginx::answers(address)).with_context(|| format!("see {}", log.display()))?;
         let pids = process.family();
         Ok((process, Subject { name: "nginx", address, path: GRAPH_PATH, keys, senders: SENDERS, pids }))
     }
