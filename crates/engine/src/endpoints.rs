@@ -5,6 +5,7 @@
 //! that a write replaces, like the directory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use hashbrown::HashMap;
@@ -50,8 +51,11 @@ pub struct Way {
 #[derive(Debug, Default)]
 pub struct EndpointBook {
     state: ArcSwap<State>,
-    /// Held from reading the store to replacing the book, so that no older book replaces a newer.
-    reading: tokio::sync::Mutex<()>,
+    /// How often it was asked to be read anew.
+    asked: AtomicU64,
+    /// Held from reading the store to replacing the book, so that no older book replaces a newer; how
+    /// many of those askings had come when the last reading that succeeded began.
+    read_for: tokio::sync::Mutex<u64>,
 }
 
 /// One moment of the book.
@@ -88,12 +92,19 @@ impl EndpointBook {
 }
 
 impl Engine {
-    /// Reads all endpoints anew: after every write to one.
+    /// Reads all endpoints anew: after every write to one. Those who ask while one reading goes on
+    /// share the next: endpoints that fail together are written together, minute by minute.
     ///
     /// # Errors
     /// The store's silence; the book stays as it was.
     pub(crate) async fn reload_endpoints(&self) -> Result<(), StoreError> {
-        let _alone = self.endpoints.reading.lock().await;
+        let asked = self.endpoints.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut read_for = self.endpoints.read_for.lock().await;
+        if *read_for >= asked {
+            // It began after our write, so it has seen it.
+            return Ok(());
+        }
+        let asked_by_now = self.endpoints.asked.load(Ordering::SeqCst);
         let before = self.endpoints.snapshot();
         let mut state = State::default();
         for row in self.store.endpoints().await? {
@@ -114,6 +125,7 @@ impl Engine {
             state.by_key.insert(known.row.key, known);
         }
         self.endpoints.state.store(Arc::new(state));
+        *read_for = asked_by_now;
         self.delivery.look_again();
         Ok(())
     }

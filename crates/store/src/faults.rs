@@ -31,6 +31,8 @@ pub enum Fault {
     NeverAnswers,
     /// The call happened, committed, and never answers.
     NeverAnswersAfterCommit,
+    /// The call begins once the store is healed, then goes on as ever.
+    Held,
     /// The call panics and nothing happened: a bug below us.
     Panics,
 }
@@ -136,6 +138,8 @@ pub enum Method {
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
     script: Mutex<Script>,
+    /// Changes when the store is healed.
+    healed: tokio::sync::watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -152,7 +156,7 @@ impl FaultyStore {
     /// A store that behaves as `inner` until told otherwise.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Arc<FaultyStore> {
-        Arc::new(FaultyStore { inner, script: Mutex::default() })
+        Arc::new(FaultyStore { inner, script: Mutex::default(), healed: tokio::sync::watch::Sender::new(()) })
     }
 
     /// The next unscripted call of `method` fails so, once; several in a row queue up.
@@ -183,6 +187,8 @@ impl FaultyStore {
         script.coming.clear();
         script.standing.clear();
         script.lying_filter = false;
+        drop(script);
+        self.healed.send_replace(());
     }
 
     /// How often `method` was called, failed calls included.
@@ -210,6 +216,8 @@ impl FaultyStore {
     /// made, not when its future is first polled, so that a test's order is the order of its calls.
     fn call<'a, T: Send + 'a>(&'a self, method: Method, go: impl FnOnce(&'a dyn Store) -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
         let inner = &*self.inner;
+        // Subscribed before the script is asked: what is healed in between is not waited for.
+        let mut healed = self.healed.subscribe();
         let Some(fault) = self.next_fault(method) else { return go(inner) };
         Box::pin(async move {
             match fault {
@@ -227,6 +235,11 @@ impl FaultyStore {
                     let answer = go(inner).await;
                     tokio::time::sleep(long).await;
                     answer
+                }
+                Fault::Held => {
+                    // It cannot go: we borrow the store.
+                    let _ = healed.changed().await;
+                    go(inner).await
                 }
                 Fault::NeverAnswers => std::future::pending().await,
                 Fault::NeverAnswersAfterCommit => {

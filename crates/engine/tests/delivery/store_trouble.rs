@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use turnpike_engine::control::endpoints::{BacklogChoice, DEFAULT_ENDPOINT, EndpointOrder};
 use turnpike_store::deliveries::DeliveryState;
+use turnpike_store::endpoints::ENDPOINTS_MAX;
 use turnpike_store::faults::{Fault, Method};
 
 use crate::house::{House, eventually, quick};
@@ -151,4 +152,29 @@ async fn an_owner_who_gives_another_address_meanwhile_is_not_switched_off_for_th
         house.until(id, DeliveryState::Delivered).await;
     }
     assert_eq!((gone.count(), moved.count()), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoints_whose_standing_is_written_together_are_read_anew_together() {
+    let mut settings = quick();
+    // So that the first failure is written at once.
+    settings.failing_told_after = Duration::ZERO;
+    let house = House::new(settings).await;
+    let receiver = Receiver::start(Behaviour::Answer(500, "")).await;
+    let app = house.app("acme");
+    for number in 0..ENDPOINTS_MAX {
+        let order = EndpointOrder { url: Some(receiver.url()), ..EndpointOrder::default() };
+        house.engine.set_endpoint(&app, &format!("endpoint-{number}"), order).await.expect("an endpoint");
+    }
+    let before = house.faults.calls(Method::Endpoints);
+    house.faults.fail_always(Method::Endpoints, Fault::Held);
+    house.event(&app, 1, "hello").await;
+    let all = u64::from(ENDPOINTS_MAX);
+    eventually("all are written", Duration::from_secs(20), || house.faults.calls(Method::UpdateEndpoint) == all).await;
+    house.faults.heal();
+    let all_fail = || house.engine.endpoints.snapshot().by_key.values().all(|known| known.row.failing_since.is_some());
+    eventually("the book says so of each", Duration::from_secs(20), all_fail).await;
+    house.engine.stop(Duration::from_secs(20)).await;
+    let readings = house.faults.calls(Method::Endpoints) - before;
+    assert!(readings <= all / 2, "{readings} readings for {all} endpoints");
 }
