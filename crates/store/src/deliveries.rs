@@ -210,10 +210,10 @@ pub struct DeliveryRecord {
     /// Its application.
     #[serde(skip)]
     pub application: ApplicationId,
-    /// What it is.
-    pub kind: EventKind,
-    /// Live or sandbox.
-    pub mode: Mode,
+    /// What it is; `None` where what is stored of it cannot be read.
+    pub kind: Option<EventKind>,
+    /// Live or sandbox; `None` likewise.
+    pub mode: Option<Mode>,
     /// Where it stands.
     pub state: DeliveryState,
     /// When the event was recorded.

@@ -66,7 +66,7 @@ enum Report {
     Ended {
         lane: Lane,
         due: Box<Due>,
-        tried: Option<Tried>,
+        tried: Result<Tried, Untried>,
     },
     Recorded {
         failed: Vec<Finished>,
@@ -80,6 +80,14 @@ enum Report {
         change: Box<EndpointChange>,
         is_written: bool,
     },
+}
+
+/// Why an attempt was not made.
+enum Untried {
+    /// The endpoint cannot be posted to: the delivery waits until it can.
+    NoWay,
+    /// It never can be made; in words for the delivery's owner.
+    Never(&'static str),
 }
 
 /// What is known of one endpoint beside what waits.
@@ -430,24 +438,24 @@ impl Reconciler {
 }
 
 impl Engine {
-    /// One attempt of a claimed delivery; `None` where it cannot be made: its bytes are kept no
-    /// longer, or do not open, or the endpoint cannot be posted to.
-    async fn try_due(&self, known: &KnownEndpoint, due: &mut Due) -> Option<Tried> {
-        let sealed = due.body.take()?;
+    /// One attempt of a claimed delivery.
+    ///
+    /// # Errors
+    /// Why it was not made, or not to its end.
+    async fn try_due(&self, known: &KnownEndpoint, due: &mut Due) -> Result<Tried, Untried> {
+        let Some(sealed) = due.body.take() else { return Err(Untried::Never("its bytes are kept no longer")) };
         let Some(body) = self.open_event_body(due.organization, due.application, &sealed) else {
             tracing::error!(event.id = %due.event_id, "an event's bytes cannot be opened with this master key; its delivery is given up");
-            return None;
+            return Err(Untried::Never("its bytes cannot be opened with this master key"));
         };
         // A bug in one attempt would otherwise keep its place among those under way for ever. Sound: an
         // attempt borrows, and leaves nothing but a connection, which falls with it.
         let trying = AssertUnwindSafe(self.try_endpoint(known, due.event_id, due.kind, due.mode, due.message, &body)).catch_unwind();
         let Ok(tried) = trying.await else {
             tracing::error!(event.id = %due.event_id, "an attempt at a delivery met a bug of ours; the delivery is given up and can be replayed");
-            return None;
+            return Err(Untried::Never("this attempt met a bug of the gateway's; it can be replayed"));
         };
-        // Tells the two apart for who is told of it.
-        due.body = Some(Vec::new());
-        tried.ok()
+        tried.map_err(|_problem| Untried::NoWay)
     }
 }
 

@@ -1,11 +1,16 @@
 //! What becomes of deliveries that fail: retries, dead letters, endpoints that end, replays, restarts.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::Schedule;
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::control::endpoints::{BacklogChoice, DEFAULT_ENDPOINT, DeliveryQuery};
+use turnpike_engine::delivery::DeliverySettings;
+use turnpike_engine::net::guard::Resolve;
 use turnpike_store::deliveries::DeliveryState;
 
 use crate::house::{House, eventually, quick};
@@ -184,4 +189,30 @@ async fn a_deleted_endpoint_leaves_nothing_waiting_and_its_slot_is_free_again() 
     house.until(&id, DeliveryState::Delivered).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(receiver.count(), 1, "the new one gets nothing of the old one's");
+}
+
+/// A name server whose own bug takes along whoever asks it.
+#[derive(Debug)]
+struct Panics;
+
+impl Resolve for Panics {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { panic!("a test asked for this bug") })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_says_that_a_bug_was_met_and_can_be_replayed() {
+    let house = House::new(DeliverySettings { resolver: Arc::new(Panics), ..quick() }).await;
+    house.endpoint("https://hooks.example.com/".to_owned(), |_| ()).await;
+    let app = house.app("acme");
+    let id = house.event(&app, 1, "hello").await;
+    let dead = house.until(&id, DeliveryState::Dead).await;
+    let faults: Vec<String> = dead.attempts.expect("asked for").into_iter().filter_map(|attempt| attempt.fault).collect();
+    assert!(matches!(&*faults, [fault] if fault.contains("a bug of the gateway's")), "{faults:?}");
+    let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
+    house.endpoint(receiver.url(), |_| ()).await;
+    house.engine.replay_delivery(&app, &id, DEFAULT_ENDPOINT).await.expect("its bytes are kept");
+    house.until(&id, DeliveryState::Delivered).await;
+    assert_eq!(receiver.posts()[0].text(), "{\"text\":\"hello\"}");
 }

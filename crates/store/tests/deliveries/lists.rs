@@ -98,3 +98,25 @@ async fn a_list_keeps_to_its_span_of_time_and_what_retention_drops_leaves_no_tra
     let blocks: i64 = house.database().query_row("SELECT count(*) FROM event_blocks", [], |row| row.get(0)).expect("counts");
     assert_eq!(blocks, 1, "blocks without an event are forgotten");
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_shown_as_that_and_hides_no_other() {
+    let house = House::new();
+    let (shop, hook) = shop(&house, "acme").await;
+    let store = &*house.store;
+    let ids = some(store, shop, 0..7, hook).await;
+    let keys: Vec<i64> = listed(store, shop.owner, shop, DeliveryFilter::default(), 10).await.iter().map(|record| record.key.0).collect();
+    let database = house.database();
+    // Newest first: the events 5, 3 and 1.
+    database.execute("UPDATE events SET kind = 99 WHERE key = ?1", [keys[1] / 16]).expect("breaks a kind");
+    database.execute("UPDATE events SET mode = 9 WHERE key = ?1", [keys[3] / 16]).expect("breaks a mode");
+    database.execute("UPDATE deliveries SET state = 44 WHERE key = ?1", [keys[5]]).expect("breaks a state");
+    for page in [1, 2, 10] {
+        let found = listed(store, shop.owner, shop, DeliveryFilter::default(), page).await;
+        let shown: Vec<_> = found.iter().map(|record| (record.event_id, record.kind.is_some(), record.mode.is_some())).collect();
+        let expected = [(6, true, true), (5, false, true), (4, true, true), (3, true, false), (2, true, true), (0, true, true)];
+        assert_eq!(shown, expected.map(|(number, kind, mode)| (ids[number], kind, mode)), "pages of {page}");
+    }
+    let one = store.delivery(shop.owner, ids[5], hook).await.expect("reads").expect("is there");
+    assert_eq!((one.event_id, one.kind), (ids[5], None));
+}

@@ -113,14 +113,17 @@ pub struct Tested {
 pub struct DeliveryView {
     /// The event's `webhook-id`.
     pub id: String,
-    /// What it is.
-    pub event: EventKind,
+    /// What it is; `unreadable` where that cannot be read.
+    pub event: &'static str,
+    /// What of it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<&'static str>,
     /// The endpoint's name; `null` where it was deleted.
     pub endpoint: Option<String>,
     /// Where it stands.
     pub state: DeliveryState,
-    /// Live or sandbox.
-    pub mode: Mode,
+    /// Live or sandbox; `null` where that cannot be read.
+    pub mode: Option<Mode>,
     /// When the event was recorded.
     pub at: String,
     /// When it is tried next.
@@ -212,7 +215,12 @@ impl Engine {
     pub(super) fn view_delivery(&self, record: DeliveryRecord, with_attempts: bool) -> DeliveryView {
         DeliveryView {
             id: webhook_id(record.event_id),
-            event: record.kind,
+            event: record.kind.map_or("unreadable", EventKind::as_str),
+            problem: match (record.kind, record.mode) {
+                (None, _) => Some("the kind of its event cannot be read"),
+                (_, None) => Some("the mode of its event cannot be read"),
+                (Some(_), Some(_)) => None,
+            },
             endpoint: self.endpoints.endpoint(record.endpoint).map(|known| known.row.name.clone()),
             state: record.state,
             mode: record.mode,

@@ -12,28 +12,13 @@ use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use super::super::attempt::Tried;
 use super::super::scheduler::Ended;
-use super::{Lines, RECORDED_AT_ONCE, Reconciler, Report};
+use super::{Lines, RECORDED_AT_ONCE, Reconciler, Report, Untried};
 
 impl Reconciler {
-    pub(super) fn ended(&mut self, lane: Lane, due: &Due, tried: Option<Tried>, now: UnixMs) {
-        let Some(tried) = tried else {
-            // Its bytes are kept no longer, or the endpoint cannot be posted to any more.
-            let has_bytes = due.body.is_some();
-            self.scheduler.ended(lane, due, if has_bytes { Ended::Failed } else { Ended::Over }, now);
-            if let Some(life) = self.lives.get_mut(&due.endpoint) {
-                life.breaker.not_begun(now);
-            }
-            let gone = || Attempt {
-                at: now,
-                status: None,
-                latency_ms: 0,
-                fault: Some("its bytes are kept no longer".to_owned()),
-                answer: String::new(),
-            };
-            let (attempt, finish) = if has_bytes { (None, Finish::Back) } else { (Some(gone()), Finish::Dead) };
-            self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt, finish });
-            self.wants_lines(due.endpoint);
-            return;
+    pub(super) fn ended(&mut self, lane: Lane, due: &Due, tried: Result<Tried, Untried>, now: UnixMs) {
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(untried) => return self.not_tried(lane, due, &untried, now),
         };
         let is_delivered = tried.verdict == Verdict::Delivered;
         let attempts = due.attempts.saturating_add(1);
@@ -102,6 +87,23 @@ impl Reconciler {
             self.wants_lines(due.endpoint);
         }
         self.refill(due.endpoint, now);
+    }
+
+    fn not_tried(&mut self, lane: Lane, due: &Due, untried: &Untried, now: UnixMs) {
+        let (ended, attempt, finish) = match untried {
+            Untried::NoWay => (Ended::Failed, None, Finish::Back),
+            Untried::Never(why) => {
+                let fault = Some((*why).to_owned());
+                let attempt = Attempt { at: now, status: None, latency_ms: 0, fault, answer: String::new() };
+                (Ended::Over, Some(attempt), Finish::Dead)
+            }
+        };
+        self.scheduler.ended(lane, due, ended, now);
+        if let Some(life) = self.lives.get_mut(&due.endpoint) {
+            life.breaker.not_begun(now);
+        }
+        self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt, finish });
+        self.wants_lines(due.endpoint);
     }
 
     pub(super) fn again(&self, attempts: u16, pace: Pace, asked_ms: Option<u64>, now: UnixMs) -> Finish {

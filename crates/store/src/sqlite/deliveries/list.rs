@@ -44,10 +44,11 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The bits of the kinds that are wanted: a coarse name means its finer ones too.
-    pub(super) fn kinds(&self) -> u32 {
-        let named = self.filter.kinds.unwrap_or_else(EventSet::all);
-        EventKind::ALL.iter().copied().filter(|kind| named.wants(*kind)).collect::<EventSet>().bits()
+    /// The bits of the kinds that are wanted: a coarse name means its finer ones too. `None` where all
+    /// are, also one that cannot be read.
+    fn kinds(&self) -> Option<u32> {
+        let named = self.filter.kinds?;
+        Some(EventKind::ALL.iter().copied().filter(|kind| named.wants(*kind)).collect::<EventSet>().bits())
     }
 }
 
@@ -158,7 +159,7 @@ const COLUMNS: &str = "d.key, d.endpoint, d.state, d.next_at, d.tries,
 
 /// Within the page's filter, and of its owner; the parameters are those of [`slice`].
 const WANTED: &str = "e.application = ?3 AND e.organization = ?4 AND (?5 IS NULL OR d.endpoint = ?5) AND (?6 IS NULL OR d.state = ?6)
-   AND (1 << e.kind) & ?7 <> 0 AND e.at >= ?8 AND e.at < ?9";
+   AND (?7 IS NULL OR (1 << e.kind) & ?7 <> 0) AND e.at >= ?8 AND e.at < ?9";
 
 fn slice(
     snapshot: &Connection,
@@ -174,7 +175,7 @@ fn slice(
         if filter.state == Some(DeliveryState::Dead) { ("INDEXED BY deliveries_dead", "AND d.state = 2") } else { ("", "") };
     let mut statement = snapshot.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM deliveries d {index} CROSS JOIN events e ON e.key = d.key / 16
-         WHERE d.key >= ?1 AND d.key < ?2 {narrowed} AND {WANTED} ORDER BY d.key DESC LIMIT ?10"
+         WHERE d.key >= ?1 AND d.key < ?2 {narrowed} AND {WANTED} ORDER BY d.key DESC"
     ))?;
     let mut rows = statement.query(params![
         from,
@@ -186,11 +187,16 @@ fn slice(
         page.kinds(),
         filter.from.map_or(i64::MIN, |from| from.0),
         filter.until.map_or(i64::MAX, |until| until.0),
-        i64::try_from(limit).unwrap_or(0),
     ])?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(cipher, row)?);
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        match read(cipher, row) {
+            Ok(record) => found.push(record),
+            // The others are shown all the same.
+            Err(failure) => drop(failure.of_one_item()?),
+        }
     }
     Ok(found)
 }
@@ -249,8 +255,8 @@ fn read(cipher: &MessageCipher, row: &Row<'_>) -> Result<DeliveryRecord, Failure
         event_id: event_id(cipher, at, EventKey(row.get(5)?)),
         endpoint: EndpointId(row.get(1)?),
         application: ApplicationId(row.get(6)?),
-        kind: EventKind::from_number(row.get(7)?).ok_or_else(|| unreadable("kind"))?,
-        mode: Mode::from_number(row.get(8)?).ok_or_else(|| unreadable("mode"))?,
+        kind: EventKind::from_number(row.get(7)?),
+        mode: Mode::from_number(row.get(8)?),
         state: state(row.get(2)?).ok_or_else(|| unreadable("state"))?,
         at,
         next_at: row.get::<_, Option<i64>>(3)?.map(UnixMs),
