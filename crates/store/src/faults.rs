@@ -50,6 +50,7 @@ pub enum Method {
     CreateKeys,
     LoadKeys,
     KeysOf,
+    RotateKey,
     EndKey,
     Admit,
     Settle,

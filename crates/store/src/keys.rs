@@ -125,8 +125,39 @@ pub trait Keys {
     fn load_keys(&self, now: UnixMs, each: Box<dyn FnMut(Vec<ApiKeyRow>) + Send>) -> Answer<'_, ()>;
     /// The keys of one application, revoked ones too, newest first.
     fn keys_of(&self, organization: OrganizationId, application: ApplicationId) -> Answer<'_, Vec<ApiKeyRow>>;
+    /// Makes a key in an old one's place, and ends the old one, in one commit. A rotation that took
+    /// place already, by the id of its new key, is answered as it was then, so that it can be asked for
+    /// again where its answer got lost.
+    fn rotate_key(&self, rotation: KeyRotation) -> Answer<'_, Rotated>;
     /// Revokes, or sets the end of an overlap; `None` where the organization has no such key.
     fn end_key(&self, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Answer<'_, Option<ApiKeyRow>>;
+}
+
+/// A new key in an old one's place.
+#[derive(Clone, Debug)]
+pub struct KeyRotation {
+    /// The new key, of the old one's organization and application.
+    pub new: NewApiKey,
+    /// The old key's UUID.
+    pub old: Uuid,
+    /// How the old key ends.
+    pub end: KeyEnd,
+}
+
+/// What became of a [`KeyRotation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rotated {
+    /// Both are so on disk.
+    Done {
+        /// The new key.
+        new: Box<ApiKeyRow>,
+        /// The old one with its end.
+        old: Box<ApiKeyRow>,
+    },
+    /// The old key had ended before. Nothing was written.
+    Ended,
+    /// The organization's application has no such key. Nothing was written.
+    NotFound,
 }
 
 /// How a key ends.

@@ -1,10 +1,13 @@
 //! API keys: made, rotated with an overlap, revoked at once.
 
+use std::time::Duration;
+
 use turnpike_domain::api_key::{ApiKeyText, KeyKind};
 use turnpike_domain::refusal::FieldFault;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
-use turnpike_store::keys::{ApiKeyRow, KeyEnd, KeyPolicy, NewApiKey};
+use turnpike_store::StoreError;
+use turnpike_store::keys::{ApiKeyRow, KeyEnd, KeyPolicy, KeyRotation, NewApiKey, Rotated};
 use turnpike_store::organizations::Organization;
 use uuid::Uuid;
 
@@ -43,6 +46,11 @@ pub struct NewKey {
 pub const KEYS_AT_ONCE_MAX: usize = 100_000;
 /// The longest overlap of a rotation (reliability §e).
 pub const OVERLAP_HOURS_MAX: u32 = 7 * 24;
+/// How often a rotation is asked of the store where its answer gets lost: the new key's text is nowhere
+/// but here.
+const ROTATE_TRIES: u32 = 3;
+/// How long to wait before the next time.
+const ROTATE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Makes keys.
@@ -90,12 +98,14 @@ impl Engine {
     pub async fn revoke_key(&self, organization: &Organization, id: Uuid) -> Result<ApiKeyRow, ControlFault> {
         let now = self.clock.now();
         let _changing = self.keys.changing().await;
-        let row = self.store.end_key(organization.key, id, KeyEnd::Revoked(now)).await?.ok_or(ControlFault::NotFound("API key"))?;
+        let ended = self.store.end_key(organization.key, id, KeyEnd::Revoked(now)).await.inspect_err(|_| self.keys.doubt())?;
+        let row = ended.ok_or(ControlFault::NotFound("API key"))?;
         self.keys.apply(&row, now);
         Ok(row)
     }
 
-    /// Makes a key like an old one, which goes on for `overlap_hours`.
+    /// Makes a key like an old one, which goes on for `overlap_hours`. Both are one commit: there never
+    /// is a new key beside an old one that does not end.
     ///
     /// # Errors
     /// Fields, not found, a key that is dead already.
@@ -103,20 +113,38 @@ impl Engine {
         if overlap_hours > OVERLAP_HOURS_MAX {
             return Err(ControlFault::field("overlapHours", format!("must be at most {OVERLAP_HOURS_MAX} (7 days)")));
         }
+        if app.row.organization != organization.key {
+            return Err(ControlFault::NotFound("API key"));
+        }
         let now = self.clock.now();
         let old = self.keys_of(app).await?.into_iter().find(|row| row.id == id).ok_or(ControlFault::NotFound("API key"))?;
-        if old.revoked_at.is_some() || old.expires_at.is_some_and(|at| at <= now) {
-            return Err(ControlFault::rule("this key is revoked or expired and cannot be rotated; make a new one"));
-        }
-        let new = NewKey { name: old.name.clone(), mode: old.mode, policy: old.policy.clone(), expires_at: None, count: 1 };
-        let mut made = self.create_keys(app, new).await?;
+        let new = NewKey { name: old.name, mode: old.mode, policy: old.policy, expires_at: None, count: 1 };
+        let text = self.key_text(new.mode);
         let end = now.plus_ms(i64::from(overlap_hours) * 3_600_000);
         let end = if overlap_hours == 0 { KeyEnd::Revoked(now) } else { KeyEnd::Expires(end) };
+        let rotation = KeyRotation { new: self.new_row(app, &new, &text, now), old: id, end };
         let _changing = self.keys.changing().await;
-        if let Some(row) = self.store.end_key(organization.key, id, end).await? {
-            self.keys.apply(&row, now);
+        match self.rotate_in_the_store(rotation).await.inspect_err(|_| self.keys.doubt())? {
+            Rotated::Done { new, old } => {
+                self.keys.apply(&new, now);
+                self.keys.apply(&old, now);
+                Ok(MadeKey { row: *new, text: Secret::new(text.reveal().to_owned()) })
+            }
+            Rotated::Ended => Err(ControlFault::rule("this key is revoked or expired and cannot be rotated; make a new one")),
+            Rotated::NotFound => Err(ControlFault::NotFound("API key")),
         }
-        made.pop().ok_or(ControlFault::NotFound("API key"))
+    }
+
+    /// Asks again where the answer got lost: the store knows the rotation by its new key.
+    async fn rotate_in_the_store(&self, rotation: KeyRotation) -> Result<Rotated, StoreError> {
+        for _ in 1..ROTATE_TRIES {
+            match self.store.rotate_key(rotation.clone()).await {
+                Err(error @ StoreError::Unavailable { .. }) => tracing::warn!(error = %error, "rotating a key; it is asked for again"),
+                answered => return answered,
+            }
+            tokio::time::sleep(ROTATE_AGAIN_AFTER).await;
+        }
+        self.store.rotate_key(rotation).await
     }
 
     fn key_text(&self, mode: Mode) -> ApiKeyText {

@@ -20,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hashbrown::HashSet;
 use parking_lot::RwLock;
 use turnpike_domain::ids::{ApiKeyId, ApplicationId, OrganizationId};
 use turnpike_domain::send::Mode;
@@ -155,11 +156,21 @@ impl KeyTable {
     /// # Errors
     /// The store's.
     pub async fn load(self: &Arc<Self>, store: &(dyn Keys + Sync), now: UnixMs) -> Result<Loaded, StoreError> {
+        self.read(store, now, |_| ()).await
+    }
+
+    async fn read(
+        self: &Arc<Self>,
+        store: &(dyn Keys + Sync),
+        now: UnixMs,
+        mut also: impl FnMut(&ApiKeyRow) + Send + 'static,
+    ) -> Result<Loaded, StoreError> {
         let loaded = Arc::new(parking_lot::Mutex::new(Loaded::default()));
         let (table, counted) = (Arc::clone(self), Arc::clone(&loaded));
         let take = move |rows: Vec<ApiKeyRow>| {
             let mut counted = counted.lock();
             for row in rows {
+                also(&row);
                 match table.apply(&row, now) {
                     Applied::Usable => counted.usable += 1,
                     Applied::Ended => {}
@@ -172,7 +183,8 @@ impl KeyTable {
         Ok(loaded)
     }
 
-    /// The store was to make keys and its answer got lost: it may hold some that are not here.
+    /// The store was to make or end keys and its answer got lost: it may hold some that are not here,
+    /// and may hold some as ended that are let in here.
     pub fn doubt(&self) {
         self.doubts.fetch_add(1, Ordering::AcqRel);
     }
@@ -184,7 +196,7 @@ impl KeyTable {
         self.doubts.load(Ordering::Acquire) != self.answered.load(Ordering::Acquire)
     }
 
-    /// Reads the store anew where it may hold keys that are not here; `None` where there is no doubt.
+    /// Makes the table what the store holds, where that is in doubt; `None` where it is not.
     ///
     /// # Errors
     /// The store's; the doubt stays.
@@ -195,7 +207,21 @@ impl KeyTable {
             return Ok(None);
         }
         let _changing = self.changing().await;
-        let loaded = self.load(store, now).await?;
+        let usable = Arc::new(parking_lot::Mutex::new(HashSet::new()));
+        let seen = Arc::clone(&usable);
+        let loaded = self
+            .read(store, now, move |row| {
+                seen.lock().insert(*half(&row.digest));
+            })
+            .await?;
+        // What it does not hold as usable any more was ended by a call whose answer got lost.
+        let usable = usable.lock();
+        for shard in &self.shards {
+            for old in shard.write().remove_but(|digest| usable.contains(digest)) {
+                self.policies.release(old.policy());
+            }
+        }
+        drop(usable);
         self.answered.store(doubts, Ordering::Release);
         Ok(Some(loaded))
     }

@@ -182,6 +182,12 @@ impl Records {
         digests.iter().filter_map(|digest| self.remove(digest)).collect()
     }
 
+    /// Takes out all but those whose digest `is_kept`.
+    pub(super) fn remove_but(&mut self, is_kept: impl Fn(&[u8; 16]) -> bool) -> Vec<Record> {
+        let digests: Vec<_> = self.records.iter().map(|record| record.digest).filter(|digest| !is_kept(digest)).collect();
+        digests.iter().filter_map(|digest| self.remove(digest)).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use turnpike_domain::api_key::{ApiKeyText, KeyKind};
 use turnpike_domain::money::Micros;
 use turnpike_store::Answer;
-use turnpike_store::keys::{KeyEnd, KeyPolicy, NewApiKey};
+use turnpike_store::keys::{KeyEnd, KeyPolicy, KeyRotation, NewApiKey, Rotated};
 use uuid::Uuid;
 
 use super::*;
@@ -249,6 +249,10 @@ impl Keys for Rows {
 
     fn keys_of(&self, _: OrganizationId, _: ApplicationId) -> Answer<'_, Vec<ApiKeyRow>> {
         unreachable!("loading lists no application's keys")
+    }
+
+    fn rotate_key(&self, _: KeyRotation) -> Answer<'_, Rotated> {
+        panic!("nobody rotates here")
     }
 
     fn end_key(&self, _: OrganizationId, _: Uuid, _: KeyEnd) -> Answer<'_, Option<ApiKeyRow>> {

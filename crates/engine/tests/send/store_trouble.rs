@@ -189,7 +189,7 @@ fn a_change_of_a_key_that_is_heard_of_late_does_not_bring_a_revoked_key_back() {
         let organization = engine.organization(Some("acme")).expect("it is there");
         let key = house.make_key("acme-main", Mode::Live, Default::default()).await;
         // The rotation's end of the old key is committed and heard of late; meanwhile it is revoked.
-        house.faults().fail_next(Method::EndKey, Fault::LateAnswer(Duration::from_millis(200)));
+        house.faults().fail_next(Method::RotateKey, Fault::LateAnswer(Duration::from_millis(200)));
         let rotate = engine.rotate_key(&app, &organization, key.row.id, 24);
         let revoke = async {
             let has_an_end = || async { engine.keys_of(&app).await.expect("it reads").iter().any(|row| row.expires_at.is_some()) };
@@ -201,5 +201,78 @@ fn a_change_of_a_key_that_is_heard_of_late_does_not_bring_a_revoked_key_back() {
         revoked.expect("it ends");
         assert_eq!(engine.authenticate(key.text.expose(), None).err(), Some(Refusal::UnknownKey));
     });
+    house.finish();
+}
+
+#[test]
+fn a_rotation_whose_answer_gets_lost_is_one_all_the_same_and_shows_its_key() {
+    for fault in [Fault::Unavailable, Fault::UnavailableAfterCommit] {
+        for overlap_hours in [0, 24] {
+            let house = House::new();
+            house.run(async {
+                let (app, engine) = (house.app("acme-main"), house.engine());
+                let organization = engine.organization(Some("acme")).expect("it is there");
+                let old = house.make_key("acme-main", Mode::Live, Default::default()).await;
+                let before = engine.keys_of(&app).await.expect("it reads").len();
+                house.faults().fail_next(Method::RotateKey, fault);
+                let new = engine.rotate_key(&app, &organization, old.row.id, overlap_hours).await.expect("it rotates");
+                assert_eq!(engine.keys_of(&app).await.expect("it reads").len(), before + 1, "{fault:?}: one new key");
+                sent(house.send_by(new.text.expose(), text("new")).await);
+                let old_is_known = engine.authenticate(old.text.expose(), None).is_ok();
+                assert_eq!(old_is_known, overlap_hours > 0, "{fault:?}");
+                house.clock.advance(24 * 3_600_000);
+                assert!(engine.authenticate(old.text.expose(), None).is_err(), "{fault:?}: its end was set in the same commit");
+            });
+            house.finish();
+        }
+    }
+}
+
+#[test]
+fn a_process_that_dies_in_a_rotation_leaves_both_keys_as_they_are_to_be_or_none() {
+    for (fault, is_committed) in [(Fault::NeverAnswers, false), (Fault::NeverAnswersAfterCommit, true)] {
+        let mut house = House::new();
+        let old = house.run(house.make_key("acme-main", Mode::Live, Default::default()));
+        let before = house.run(async {
+            let (app, engine) = (house.app("acme-main"), house.engine());
+            let organization = engine.organization(Some("acme")).expect("it is there");
+            let before = engine.keys_of(&app).await.expect("it reads").len();
+            house.faults().fail_next(Method::RotateKey, fault);
+            let rotate = engine.rotate_key(&app, &organization, old.row.id, 24);
+            let is_there = async || {
+                let ends = engine.keys_of(&app).await.expect("it reads").iter().any(|row| row.expires_at.is_some());
+                house.faults().calls(Method::RotateKey) == 1 && ends == is_committed
+            };
+            tokio::select! {
+                _ = rotate => panic!("it was not to be answered"),
+                () = house.until("it is as far as it comes", is_there) => {}
+            }
+            before
+        });
+        house.crash();
+        house.run(async {
+            let keys = house.engine().keys_of(&house.app("acme-main")).await.expect("it reads");
+            let ending = keys.iter().filter(|row| row.expires_at.is_some()).map(|row| row.id).collect::<Vec<_>>();
+            let expected = if is_committed { (before + 1, vec![old.row.id]) } else { (before, Vec::new()) };
+            assert_eq!((keys.len(), ending), expected, "{fault:?}");
+        });
+        house.finish();
+    }
+}
+
+#[test]
+fn a_key_whose_end_was_committed_unheard_is_refused_once_the_store_was_read_again() {
+    let mut house = House::new();
+    house.run(async {
+        let engine = house.engine();
+        let organization = engine.organization(Some("acme")).expect("it is there");
+        let key = house.make_key("acme-main", Mode::Live, Default::default()).await;
+        house.faults().fail_next(Method::EndKey, Fault::UnavailableAfterCommit);
+        engine.revoke_key(&organization, key.row.id).await.expect_err("nobody heard of it");
+        engine.run();
+        house.until("it is refused", async || engine.authenticate(key.text.expose(), None).err() == Some(Refusal::UnknownKey)).await;
+        house.caller();
+    });
+    house.crash();
     house.finish();
 }

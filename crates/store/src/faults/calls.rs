@@ -21,7 +21,7 @@ use crate::events::{
     EventKey, EventRecord, Events, Intake, KeptWebhook, Notice, OpenUnknown, Overdue, Poisoned, Quarantine, QuarantineRecord, Recorded,
     StatusRecord,
 };
-use crate::keys::{ApiKeyRow, KeyEnd, Keys, NewApiKey};
+use crate::keys::{ApiKeyRow, KeyEnd, KeyRotation, Keys, NewApiKey, Rotated};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementPage, StatementQuery, Verification, Wallet, WalletMoved};
 use crate::messages::{
     Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, PinnedPrice, Recalled, RecentSend, Resolve,
@@ -84,6 +84,10 @@ impl Keys for FaultyStore {
 
     fn keys_of(&self, organization: OrganizationId, application: ApplicationId) -> Answer<'_, Vec<ApiKeyRow>> {
         self.call(Method::KeysOf, move |inner| inner.keys_of(organization, application))
+    }
+
+    fn rotate_key(&self, rotation: KeyRotation) -> Answer<'_, Rotated> {
+        self.call(Method::RotateKey, move |inner| inner.rotate_key(rotation))
     }
 
     fn end_key(&self, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Answer<'_, Option<ApiKeyRow>> {

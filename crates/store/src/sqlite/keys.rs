@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::SqliteStore;
 use super::cells::Cells;
 use super::failure::Failure;
-use crate::keys::{ApiKeyRow, KeyEnd, KeyPolicy, Keys, NewApiKey};
+use crate::keys::{ApiKeyRow, KeyEnd, KeyPolicy, KeyRotation, Keys, NewApiKey, Rotated};
 use crate::{Answer, StoreError};
 
 /// Keys that stand in memory at once while the table is loaded: a chunk is a megabyte or two, and
@@ -28,6 +28,10 @@ impl Keys for SqliteStore {
 
     fn keys_of(&self, organization: OrganizationId, application: ApplicationId) -> Answer<'_, Vec<ApiKeyRow>> {
         Box::pin(self.read(move |connection| of_application(connection, organization, application)))
+    }
+
+    fn rotate_key(&self, rotation: KeyRotation) -> Answer<'_, Rotated> {
+        Box::pin(self.control(move |connection| rotate(connection, rotation)))
     }
 
     fn end_key(&self, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Answer<'_, Option<ApiKeyRow>> {
@@ -141,6 +145,22 @@ fn of_application(connection: &Connection, organization: OrganizationId, applica
     Ok(keys)
 }
 
+/// In the savepoint of its call: both or none.
+fn rotate(connection: &Connection, rotation: KeyRotation) -> Result<Rotated, Failure> {
+    let KeyRotation { new, old: old_id, end } = rotation;
+    let belongs = |row: &ApiKeyRow| row.application == new.application;
+    let Some(old) = one(connection, new.organization, old_id)?.filter(belongs) else { return Ok(Rotated::NotFound) };
+    if let Some(made) = one(connection, new.organization, new.id)? {
+        return Ok(if made.digest == new.digest { Rotated::Done { new: Box::new(made), old: Box::new(old) } } else { Rotated::NotFound });
+    }
+    if old.revoked_at.is_some() || old.expires_at.is_some_and(|ends| ends <= new.at) {
+        return Ok(Rotated::Ended);
+    }
+    let Some(old) = self::end(connection, new.organization, old_id, end)? else { return Ok(Rotated::NotFound) };
+    let made = create(connection, vec![new])?.pop();
+    Ok(made.map_or(Rotated::NotFound, |made| Rotated::Done { new: Box::new(made), old: Box::new(old) }))
+}
+
 fn end(connection: &Connection, organization: OrganizationId, id: Uuid, end: KeyEnd) -> Result<Option<ApiKeyRow>, Failure> {
     // A second revocation keeps the first one's instant, an overlap only ever gets shorter.
     let (sql, at) = match end {
@@ -152,6 +172,10 @@ fn end(connection: &Connection, organization: OrganizationId, id: Uuid, end: Key
         }
     };
     connection.prepare_cached(sql)?.execute(params![organization.0, id.as_bytes(), at.0])?;
+    one(connection, organization, id)
+}
+
+fn one(connection: &Connection, organization: OrganizationId, id: Uuid) -> Result<Option<ApiKeyRow>, Failure> {
     let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM api_keys WHERE organization = ?1 AND uuid = ?2"))?;
     let mut rows = statement.query(params![organization.0, id.as_bytes()])?;
     match rows.next()? {
