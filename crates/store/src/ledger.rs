@@ -138,14 +138,24 @@ pub struct StatementCursor {
     /// The line's place in the journal.
     pub sequence: i64,
     /// What was available before the line, where no older one can come in any more.
-    pub available: Option<Micros>,
+    pub carried: Option<Carried>,
 }
 
-/// `1795392000000.4711`, and after a third point what was available.
+/// What a cursor carries on, so that a page far back does not add up everything newer again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// What was available.
+    pub available: Micros,
+    /// The place in the journal at which the clock was last set back: once it is again, older lines can
+    /// come in after all. 0 where it never was.
+    pub turn: i64,
+}
+
+/// `1795392000000.4711`, and after two more points what it carries on.
 impl std::fmt::Display for StatementCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.at.0, self.sequence)?;
-        self.available.iter().try_for_each(|available| write!(f, ".{}", available.0))
+        self.carried.iter().try_for_each(|carried| write!(f, ".{}.{}", carried.available.0, carried.turn))
     }
 }
 
@@ -158,12 +168,13 @@ impl std::str::FromStr for StatementCursor {
 
     fn from_str(text: &str) -> Result<StatementCursor, NoCursor> {
         let numbers: Vec<i64> = text.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| NoCursor)?;
-        let (at, sequence, available) = match numbers.as_slice() {
-            [at, sequence] => (*at, *sequence, None),
-            [at, sequence, available] => (*at, *sequence, Some(Micros(*available))),
+        let (at, sequence, carried) = match numbers.as_slice() {
+            // What three numbers carried on was carried before turns were noted.
+            [at, sequence] | [at, sequence, _] => (*at, *sequence, None),
+            [at, sequence, available, turn] => (*at, *sequence, Some(Carried { available: Micros(*available), turn: *turn })),
             _ => return Err(NoCursor),
         };
-        Ok(StatementCursor { at: UnixMs(at), sequence, available })
+        Ok(StatementCursor { at: UnixMs(at), sequence, carried })
     }
 }
 

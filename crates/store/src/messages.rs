@@ -50,8 +50,27 @@ pub struct Admit {
     pub content: Vec<u8>,
     /// The token's random part.
     pub token_salt: [u8; 12],
-    /// Whether the key has a daily limit or spend: then its usage row is kept in the same commit.
-    pub counts_today: bool,
+    /// Where the key has a daily limit or spend, the days it counts in: then its usage rows are kept
+    /// in the same commit.
+    pub counts_in: Option<CountsIn>,
+}
+
+/// The days in which a message counts: those of the limits that it passed, which it may have done
+/// before a midnight that its admission comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountsIn {
+    /// As a message.
+    pub message: UtcDay,
+    /// With what it holds.
+    pub spend: UtcDay,
+}
+
+impl CountsIn {
+    /// Both in one day.
+    #[must_use]
+    pub fn day(day: UtcDay) -> CountsIn {
+        CountsIn { message: day, spend: day }
+    }
 }
 
 /// A price as it was at the hold; settlement never asks a newer card.

@@ -22,7 +22,7 @@ pub struct KeySlot {
     state: Arc<State>,
     key: ApiKeyId,
     at: Tick,
-    day: UtcDay,
+    day: Option<UtcDay>,
     day_is_reserved: AtomicBool,
     window_is_taken: AtomicBool,
 }
@@ -33,7 +33,7 @@ impl KeySlot {
             state,
             key,
             at,
-            day: counted.unwrap_or_default(),
+            day: counted,
             day_is_reserved: AtomicBool::new(counted.is_some()),
             window_is_taken: AtomicBool::new(true),
         }
@@ -45,6 +45,12 @@ impl KeySlot {
         self.at
     }
 
+    /// The day in which it counts as a message, where its key's day is limited.
+    #[must_use]
+    pub fn day(&self) -> Option<UtcDay> {
+        self.day
+    }
+
     /// The message was admitted: its place in the day is used, and the store knows it.
     pub fn became_message(&self) {
         self.day_is_reserved.store(false, Ordering::Relaxed);
@@ -53,8 +59,10 @@ impl KeySlot {
     /// There will be no message: gives the reserved place in the day back now rather than when the
     /// slot is dropped.
     pub fn not_a_message(&self) {
-        if self.day_is_reserved.swap(false, Ordering::Relaxed) {
-            self.state.keys.of(&self.key).days.change(self.key, self.day, |used| used.messages = used.messages.saturating_sub(1));
+        if let Some(day) = self.day
+            && self.day_is_reserved.swap(false, Ordering::Relaxed)
+        {
+            self.state.keys.of(&self.key).days.change(self.key, day, |used| used.messages = used.messages.saturating_sub(1));
         }
     }
 
@@ -135,6 +143,12 @@ pub struct SpendGuard {
 impl SpendGuard {
     pub(super) fn new(state: Arc<State>, key: ApiKeyId, day: UtcDay, amount: Micros) -> SpendGuard {
         SpendGuard { state, key, day, amount }
+    }
+
+    /// The day whose spend it is part of.
+    #[must_use]
+    pub fn day(&self) -> UtcDay {
+        self.day
     }
 
     /// The message was admitted with this price: it stays spent, also if its hold is released

@@ -27,7 +27,7 @@ use turnpike_domain::message::NewMessage;
 use turnpike_domain::refusal::{NotSentCause, Refusal, UnknownCause};
 use turnpike_domain::send::{MessageKind, Mode};
 use turnpike_store::ledger::{MoveWallet, WalletMovement};
-use turnpike_store::messages::{Admission, Admit, Evidence, Outcome, Resolve};
+use turnpike_store::messages::{Admission, Admit, CountsIn, Evidence, Outcome, Resolve};
 use turnpike_store::planted::{self, Bug};
 
 use super::checks::ReadySend;
@@ -113,6 +113,13 @@ impl Taken {
         }
     }
 
+    /// The days in which the store is to count it, so that the count is the same after a restart:
+    /// midnight may come between the limits and the commit.
+    fn counts_in(&self) -> Option<CountsIn> {
+        let message = self.slot.day()?;
+        Some(CountsIn { message, spend: self.spend.as_ref().map_or(message, SpendGuard::day) })
+    }
+
     /// Nothing goes to Meta: its number and this pair are free again.
     fn not_for_meta(&mut self) {
         if let Some(number) = self.number.take() {
@@ -135,7 +142,7 @@ impl Engine {
         let progress = Arc::new(Progress::default());
         let mut salt = [0u8; 12];
         self.entropy.fill(&mut salt);
-        let admit = self.admission(caller, &ready, &identity, mode, salt);
+        let admit = self.admission(caller, &ready, &identity, (mode, salt), &taken);
         let billing = ready.billing(&caller.app);
         let job = Job {
             engine: Arc::clone(self),
@@ -181,7 +188,7 @@ impl Engine {
         Reply::refused(refusal, mode)
     }
 
-    fn admission(&self, caller: &Caller, ready: &ReadySend, identity: &Identity, mode: Mode, salt: [u8; 12]) -> Admit {
+    fn admission(&self, caller: &Caller, ready: &ReadySend, identity: &Identity, (mode, salt): (Mode, [u8; 12]), taken: &Taken) -> Admit {
         let now = self.clock.now();
         let recipient = ready.message.recipient().map_or("", |recipient| recipient.as_str());
         let keeps_body = caller.app.row.body_retention_days > 0 && !ready.is_authentication;
@@ -203,7 +210,7 @@ impl Engine {
             recipient: ready.recipient_hash,
             content: self.vault.seal(Purpose::Content, organization, &salt, &content, &*self.entropy),
             token_salt: salt,
-            counts_today: caller.key.policy.counts_today(),
+            counts_in: taken.counts_in(),
         }
     }
 }

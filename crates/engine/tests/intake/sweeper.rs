@@ -112,7 +112,7 @@ async fn many_unknown(house: &House, app_id: &str, count: usize) {
         recipient: [7; 16],
         content: vec![1],
         token_salt: [3; 12],
-        counts_today: false,
+        counts_in: None,
     };
     let unknown = |admitted: Admission| match admitted {
         Admission::New { key, .. } => Outcome {

@@ -4,6 +4,8 @@ use turnpike_domain::money::Micros;
 use turnpike_domain::refusal::{LimitKind, Refusal};
 use turnpike_domain::send::{MessageState, Mode};
 use turnpike_engine::control::applications::Change;
+use turnpike_store::faults::{Fault, Method};
+use turnpike_store::users::UserNote;
 
 use crate::house::*;
 use crate::meta::End;
@@ -174,5 +176,41 @@ fn a_pause_survives_a_restart_and_an_operator_lifts_it() {
         sent(house.send(text("four")).await);
         assert_eq!(house.states().await, [MessageState::Accepted, MessageState::Refused, MessageState::Refused]);
     });
+    house.finish();
+}
+
+#[test]
+fn a_message_that_midnight_comes_upon_counts_in_the_same_days_after_a_restart() {
+    let mut house = House::new();
+    let key = house.another_key(Mode::Live, |policy| {
+        policy.daily_limit = Some(10);
+        policy.daily_spend = Some(Micros(COST.0 * 10));
+        // So that something lies between the day's limit and its spend that a test can hold up.
+        policy.enforce_window = true;
+    });
+    let midnight = NOON.plus_ms(12 * 3_600_000);
+    house.clock.set(midnight.plus_ms(-1_000));
+    let left = |house: &House| {
+        let standing = house.engine().standing(&house.caller_of(&key));
+        (standing.day.expect("limited").remaining, standing.spend.expect("limited").remaining)
+    };
+    house.run(async {
+        house.engine().note_user(&house.app("acme-main"), TO, UserNote::Wrote(midnight.plus_ms(-60_000))).await.expect("noted");
+        sent(house.send_by(&key, text("today")).await);
+        assert_eq!(left(&house), (9, Micros(COST.0 * 9)));
+        let asked = house.faults().calls(Method::User);
+        house.faults().fail_next(Method::User, Fault::Held);
+        let held = async {
+            house.until("its user is asked for", async || house.faults().calls(Method::User) > asked).await;
+            house.clock.set(midnight.plus_ms(1_000));
+            house.faults().heal();
+        };
+        let (reply, ()) = tokio::join!(house.send_by(&key, text("over midnight")), held);
+        sent(reply);
+    });
+    // It was one of yesterday's messages, and its price was reserved today.
+    assert_eq!(left(&house), (10, Micros(COST.0 * 9)));
+    house.crash();
+    assert_eq!(left(&house), (10, Micros(COST.0 * 9)), "the store counted alike");
     house.finish();
 }

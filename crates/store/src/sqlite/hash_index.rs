@@ -40,7 +40,7 @@ const SEGMENTS_PER_FILTER: usize = 64;
 
 /// How long a segment of what is kept for ever has its filter in memory: Meta keeps an undelivered
 /// message for 30 days, the sweep gives its fee back after 38, and a webhook is repeated for 7.
-const FILTERED_FOR_MS: i64 = 45 * DAY_MS;
+pub(super) const FILTERED_FOR_MS: i64 = 45 * DAY_MS;
 
 /// Segments that have one at most: the newest fifty million entries, 72 MB. Who sends less in 45
 /// days needs less.

@@ -4,10 +4,12 @@ use rusqlite::{OptionalExtension as _, params};
 use turnpike_domain::ledger::{Balance, Leg, LegState, Movement, NotMoved, OutcomeKind};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
+use turnpike_domain::time::UnixMs;
 
 use super::failure::{Failure, corrupt};
 use super::memory::WalletKey;
 use super::messages::{Standing, standing};
+use super::statement::DISORDER_MS;
 use super::writer::Writer;
 use crate::ledger::{LegMoved, MoveLeg, MoveWallet, WalletMoved, WalletMovement};
 
@@ -55,6 +57,20 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// The next place of the journal, for what happens at `at`. A place at which the clock turns out to
+    /// have been set back is noted: from there on places follow the time anew (see [`statement`]).
+    ///
+    /// [`statement`]: super::statement
+    pub(super) fn place_at(&mut self, at: UnixMs) -> Result<i64, Failure> {
+        let place = self.memory.next_place();
+        if at.0 < self.memory.placed_at.0.saturating_sub(DISORDER_MS) {
+            self.connection.prepare_cached("INSERT OR IGNORE INTO clock_turns (place) VALUES (?1)")?.execute([place])?;
+            self.memory.placed_at = at;
+        }
+        self.memory.placed_at = self.memory.placed_at.max(at);
+        Ok(place)
+    }
+
     /// Tops up or adjusts.
     pub(super) fn move_wallet(&mut self, asked: &MoveWallet) -> Result<WalletMoved, Failure> {
         self.memory.newest_at = self.memory.newest_at.max(asked.at);
@@ -74,7 +90,7 @@ impl Writer<'_> {
         if asked.amount.is_negative() && after.available().is_negative() {
             return Ok(WalletMoved::BelowZero(balance));
         }
-        let place = self.memory.next_place();
+        let place = self.place_at(asked.at)?;
         self.connection
             .prepare_cached(
                 "INSERT INTO wallet_movements (place, id, organization, mode, movement, amount, reason, actor, at)

@@ -22,6 +22,10 @@ pub(super) const PRICES_MAX: usize = 16_384;
 /// Unknown requests in memory before anybody looks for old ones among them; some 100 bytes each.
 const UNKNOWN_REQUESTS: usize = 65_536;
 
+/// Wamids of resolved messages in memory; past this the oldest are let go before their time. Some 80
+/// bytes each. A status that bears our token, as nearly all do, needs none of them.
+pub(super) const RESOLVED_WAMIDS_MAX: usize = 131_072;
+
 /// The wallet of an organization in a mode.
 pub(super) type WalletKey = (OrganizationId, Mode);
 
@@ -30,6 +34,8 @@ pub(super) type WalletKey = (OrganizationId, Mode);
 pub(super) struct Memory {
     /// The last place of the journal that was given out.
     pub(super) last_place: i64,
+    /// The newest instant that a place was given out at since the clock was last set back.
+    pub(super) placed_at: UnixMs,
     /// The newest instant that a job brought.
     pub(super) newest_at: UnixMs,
     /// Wallets that were used since the start.
@@ -48,6 +54,8 @@ pub(super) struct Memory {
     pub(super) usage: HashMap<(UtcDay, ApiKeyId), (i64, i64)>,
     /// Idempotency keys of resolved messages, by when they may be forgotten.
     pub(super) resolved_keys: BTreeMap<(UnixMs, MessageKey), Hash16>,
+    /// Wamids of resolved messages that statuses are looked for by, likewise.
+    pub(super) resolved_wamids: BTreeMap<(UnixMs, MessageKey), Hash16>,
 }
 
 /// What settling a message needs to know of its admission.

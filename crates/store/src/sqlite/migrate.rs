@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "statement", sql: include_str!("../../migrations/sqlite/0009_statement.sql") },
     Migration { name: "preferences", sql: include_str!("../../migrations/sqlite/0010_preferences.sql") },
     Migration { name: "time zones", sql: include_str!("../../migrations/sqlite/0011_time_zones.sql") },
+    Migration { name: "clock turns", sql: include_str!("../../migrations/sqlite/0012_clock_turns.sql") },
 ];
 
 /// One step of the schema.

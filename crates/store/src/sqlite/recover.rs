@@ -12,10 +12,11 @@ use turnpike_domain::time::UnixMs;
 
 use super::events::{self, RecoveredEvents};
 use super::failure::{Failure, corrupt};
-use super::hash_index::{self, HashIndex};
-use super::memory::Memory;
+use super::hash_index::{self, FILTERED_FOR_MS, HashIndex};
+use super::memory::{Memory, RESOLVED_WAMIDS_MAX};
 use super::messages::KEY_KEPT_MS;
 use super::open::OpenError;
+use super::statement::DISORDER_MS;
 use super::{Recovery, Tuning};
 use crate::messages::Hash16;
 use crate::planted::{self, Bug};
@@ -56,6 +57,7 @@ pub(super) fn recover(connection: &mut Connection, tuning: &Tuning, now: UnixMs)
             |row| row.get(0),
         )?,
         newest_at: now,
+        placed_at: placed_at(connection)?,
         ..Memory::default()
     };
     let keep = Some(KEY_KEPT_MS + SEGMENT_MARGIN_MS);
@@ -65,6 +67,7 @@ pub(super) fn recover(connection: &mut Connection, tuning: &Tuning, now: UnixMs)
     pin_resolved_keys(connection, &idempotency, &mut memory, now)?;
     let (wamids, covered) = HashIndex::load(connection, hash_index::WAMIDS, tuning.segment_entries, None, now)?;
     add_recent_wamids(connection, &wamids, covered)?;
+    pin_resolved_wamids(connection, &wamids, &mut memory, now)?;
     let events = events::recover(connection, tuning, now)?;
     Ok(Recovered { memory, idempotency: Arc::new(idempotency), wamids: Arc::new(wamids), events, recovery })
 }
@@ -111,6 +114,22 @@ fn settle_the_abandoned(connection: &mut Connection, now: UnixMs) -> Result<Reco
     Ok(recovery)
 }
 
+/// No place since the clock's last turn was given out later: callers overtake each other by so much and
+/// no more, or it were a turn.
+fn placed_at(connection: &Connection) -> Result<UnixMs, Failure> {
+    let last: Option<i64> = connection
+        .query_row(
+            "SELECT at FROM (SELECT * FROM (SELECT key AS place, at FROM messages ORDER BY key DESC LIMIT 1)
+                             UNION ALL
+                             SELECT * FROM (SELECT place, at FROM wallet_movements ORDER BY place DESC LIMIT 1))
+             ORDER BY place DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(last.map_or(UnixMs(i64::MIN), |at| UnixMs(at).plus_ms(DISORDER_MS)))
+}
+
 fn add_recent_keys(connection: &Connection, index: &HashIndex, covered: MessageKey) -> Result<(), Failure> {
     let mut statement =
         connection.prepare("SELECT key, idempotency, at FROM messages WHERE key > ?1 AND idempotency IS NOT NULL ORDER BY key")?;
@@ -128,12 +147,19 @@ fn add_recent_wamids(connection: &Connection, index: &HashIndex, covered: Messag
     while let Some(row) = rows.next()? {
         index.add(row.get(1)?, MessageKey(row.get(0)?), UnixMs(row.get(2)?));
     }
-    drop(rows);
-    // Resolutions are few, and their messages of any age: they stay in memory.
-    let mut statement = connection.prepare("SELECT message, wamid FROM resolutions WHERE wamid IS NOT NULL")?;
-    let mut rows = statement.query([])?;
+    Ok(())
+}
+
+/// The newest ones that statuses may still be about; a person's look-up of an older one asks the table.
+fn pin_resolved_wamids(connection: &Connection, index: &HashIndex, memory: &mut Memory, now: UnixMs) -> Result<(), Failure> {
+    let mut statement =
+        connection.prepare("SELECT message, at, wamid FROM resolutions WHERE at > ?1 AND wamid IS NOT NULL ORDER BY at DESC LIMIT ?2")?;
+    let most = i64::try_from(RESOLVED_WAMIDS_MAX).unwrap_or(i64::MAX);
+    let mut rows = statement.query([now.0.saturating_sub(FILTERED_FOR_MS), most])?;
     while let Some(row) = rows.next()? {
-        index.pin(row.get(1)?, MessageKey(row.get(0)?));
+        let (key, at, wamid): (i64, i64, Hash16) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        index.pin(wamid, MessageKey(key));
+        memory.resolved_wamids.insert((UnixMs(at).plus_ms(FILTERED_FOR_MS), MessageKey(key)), wamid);
     }
     Ok(())
 }

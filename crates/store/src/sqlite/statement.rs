@@ -1,12 +1,16 @@
 //! A wallet's statement: every movement at its own time, with what was available after it.
 //!
 //! The journal's places follow the time of admission, and most movements with them: a hold, a top-up,
-//! what a send's own answer did. These are found by halving over places. What came later, a delivery's
-//! capture, a refund, a late capture, may be years from its message's place, and is found by an index
-//! over time. The two are merged window by window, from the newest backwards.
+//! what a send's own answer did. These are found by halving over places. Where the clock was set back
+//! places and times part, and a span of time is several ranges of places: the writer notes the place of
+//! each such turn, and between two of them places follow the time again, however far it jumps forward.
+//! What came later, a delivery's capture, a refund, a late capture, may be years from its message's
+//! place, and is found by an index over time. The two are merged window by window, from the newest
+//! backwards.
 //!
 //! What was available after a movement is never stored: it is what is available now, less everything
-//! newer, in one snapshot. A cursor carries it on only where nothing older can still come in beside it.
+//! newer, in one snapshot. A cursor carries it on only where nothing older can still come in beside it,
+//! and only until the clock is set back again.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use turnpike_domain::ids::{MessageCipher, MessageKey};
@@ -15,14 +19,15 @@ use turnpike_domain::money::Micros;
 use turnpike_domain::time::UnixMs;
 
 use super::failure::{Failure, corrupt};
-use crate::ledger::{StatementCursor, StatementLine, StatementPage, StatementPeriod, StatementQuery};
+use crate::ledger::{Carried, StatementCursor, StatementLine, StatementPage, StatementPeriod, StatementQuery};
 
 /// Most lines of one page, whatever is asked for.
 const PAGE_MAX: u32 = 1_000;
 
-/// Places follow the time of admission but for callers that overtake each other by this at most; and a
-/// send's own answer comes within it, or it is unknown and moves nothing (contract §3.3).
-const DISORDER_MS: i64 = 60_000;
+/// Between two turns of the clock places follow the time of admission but for callers that overtake
+/// each other by this at most; and a send's own answer comes within it, or it is unknown and moves
+/// nothing (contract §3.3).
+pub(super) const DISORDER_MS: i64 = 60_000;
 
 /// The span that is looked at first; it grows while it holds too little, so that a busy wallet reads
 /// little and a quiet one few spans.
@@ -40,15 +45,18 @@ const SPAN_CUT: i64 = 16;
 
 /// A page of a wallet's statement, newest movement first.
 pub(super) fn page(connection: &Connection, cipher: &MessageCipher, query: &StatementQuery) -> Result<StatementPage, Failure> {
-    let book = Book { connection, cipher, query };
+    let book = Book { connection, cipher, query, stretches: &[] };
     let Some(available) = book.available_now()? else { return Ok(StatementPage::default()) };
     let times = book.times()?;
+    let book = Book { stretches: &times.stretches, ..book };
     let end = query.until.map_or(times.end, |until| until.0.min(times.end));
     let begin = query.from.map_or(times.begin, |from| from.0.max(times.begin));
     let after_end = || -> Result<Micros, Failure> { Ok(less(available, book.sum(end, times.end)?)) };
     let (before, mut after) = match &query.before {
-        Some(StatementCursor { at, sequence, available: Some(carried) }) => ((at.0, *sequence), *carried),
-        Some(StatementCursor { at, sequence, available: None }) => {
+        Some(StatementCursor { at, sequence, carried: Some(Carried { available, turn }) }) if *turn == times.turn => {
+            ((at.0, *sequence), *available)
+        }
+        Some(StatementCursor { at, sequence, .. }) => {
             let newer = book.sum(at.0.saturating_add(1), times.end)?;
             let beside = book.lines(at.0, at.0.saturating_add(1), usize::MAX)?.unwrap_or_default();
             let beside: i64 = beside.iter().filter(|line| line.sequence >= *sequence).map(StatementLine::moved).sum();
@@ -87,7 +95,7 @@ pub(super) fn page(connection: &Connection, cipher: &MessageCipher, query: &Stat
     let next = lines.last().filter(|_| is_cut).map(|last| StatementCursor {
         at: UnixMs(last.ordered),
         sequence: last.sequence,
-        available: (last.ordered < times.newest.saturating_sub(DISORDER_MS)).then_some(after),
+        carried: (last.ordered < times.now.saturating_sub(DISORDER_MS)).then_some(Carried { available: after, turn: times.turn }),
     });
     Ok(StatementPage { lines, next, period })
 }
@@ -100,16 +108,27 @@ fn less(available: Micros, moved: i64) -> Micros {
 struct Times {
     /// No entry is older.
     begin: i64,
-    /// About when the newest one was made.
-    newest: i64,
     /// Every entry is older.
     end: i64,
+    /// What the clock showed at the last place that was given out.
+    now: i64,
+    /// The place of the clock's last turn; 0 where it never made one.
+    turn: i64,
+    stretches: Vec<Stretch>,
+}
+
+/// Places between two turns of the clock: those that were given out first and last there, and when.
+struct Stretch {
+    places: (i64, i64),
+    first_at: i64,
+    last_at: i64,
 }
 
 struct Book<'a> {
     connection: &'a Connection,
     cipher: &'a MessageCipher,
     query: &'a StatementQuery,
+    stretches: &'a [Stretch],
 }
 
 impl Book<'_> {
@@ -121,30 +140,66 @@ impl Book<'_> {
     }
 
     fn times(&self) -> Result<Times, Failure> {
-        let (begin, newest): (i64, i64) = self.connection.query_row(
-            "SELECT min(coalesce((SELECT at FROM messages ORDER BY key LIMIT 1), 9223372036854775807),
-                        coalesce((SELECT at FROM wallet_movements ORDER BY place LIMIT 1), 9223372036854775807)),
-                    max(coalesce((SELECT at FROM messages ORDER BY key DESC LIMIT 1), 0),
-                        coalesce((SELECT at FROM wallet_movements ORDER BY place DESC LIMIT 1), 0),
-                        coalesce((SELECT max(at) FROM leg_movements), 0),
-                        coalesce((SELECT max(at) FROM resolutions), 0))",
+        let mut begins: Vec<i64> = self
+            .connection
+            .prepare_cached("SELECT place FROM clock_turns ORDER BY place")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        let turn = begins.last().copied().unwrap_or(0);
+        begins.insert(0, 0);
+        let mut stretches = Vec::with_capacity(begins.len());
+        for (number, begin) in begins.iter().enumerate() {
+            let end = begins.get(number + 1).map_or(i64::MAX, |next| next - 1);
+            // Nothing may stand between two turns: what was noted before may be cut finer than it had to.
+            if let (Some((first, first_at)), Some((last, last_at))) =
+                (self.place(FIRST_PLACE, *begin, end)?, self.place(LAST_PLACE, *begin, end)?)
+            {
+                stretches.push(Stretch { places: (first, last), first_at, last_at });
+            }
+        }
+        let (oldest_late, newest_late): (Option<i64>, Option<i64>) = self.connection.query_row(
+            "SELECT min(a, b), max(c, d)
+             FROM (SELECT coalesce((SELECT min(at) FROM leg_movements), 9223372036854775807) AS a,
+                          coalesce((SELECT min(at) FROM resolutions), 9223372036854775807) AS b,
+                          coalesce((SELECT max(at) FROM leg_movements), -9223372036854775807) AS c,
+                          coalesce((SELECT max(at) FROM resolutions), -9223372036854775807) AS d)",
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
-        let end = newest.saturating_add(2 * DISORDER_MS);
-        Ok(Times { begin: begin.saturating_sub(2 * DISORDER_MS), newest, end })
+        let begin = stretches.iter().map(|stretch| stretch.oldest()).chain(oldest_late).min().unwrap_or(0);
+        let end = stretches.iter().map(|stretch| stretch.newest()).chain(newest_late).max().unwrap_or(0);
+        let now = stretches.last().map_or(0, |stretch| stretch.last_at);
+        Ok(Times { begin, end: end.saturating_add(1), now, turn, stretches })
+    }
+
+    /// A place of a range that something stands at, and when it was given out.
+    fn place(&self, which: &str, from: i64, to: i64) -> Result<Option<(i64, i64)>, Failure> {
+        let mut statement = self.connection.prepare_cached(which)?;
+        Ok(statement.query_row(named_params! {":from": from, ":to": to}, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
     /// What the wallet gained between two instants, the second not included.
     fn sum(&self, from: i64, until: i64) -> Result<i64, Failure> {
-        let mut sum = 0i64;
-        if from < until {
-            self.each(from, until, |row| {
-                sum = sum.saturating_add(moved(as_word(row, 6)?, as_word(row, 7)?, row.get(8)?));
-                Ok(true)
-            })?;
+        if from >= until {
+            return Ok(0);
         }
-        Ok(sum)
+        let (organization, mode) = (self.query.organization.0, self.query.mode.number());
+        let mut sum = 0i64;
+        let mut prompt = self.connection.prepare_cached(PROMPT_SUM)?;
+        for (first, last) in self.places(from, until)? {
+            let gained: i64 = prompt.query_row(
+                named_params! {
+                    ":first": first, ":last": last, ":from": from, ":until": until, ":organization": organization, ":mode": mode,
+                },
+                |row| row.get(0),
+            )?;
+            sum = sum.saturating_add(gained);
+        }
+        let late: i64 = self
+            .connection
+            .prepare_cached(LATE_SUM)?
+            .query_row(named_params! {":from": from, ":until": until, ":organization": organization, ":mode": mode}, |row| row.get(0))?;
+        Ok(sum.saturating_add(late))
     }
 
     /// Every movement between two instants, the second not included, in no order; `None` where there are
@@ -163,15 +218,16 @@ impl Book<'_> {
 
     /// Goes over every movement between two instants, as long as `with` wants more.
     fn each(&self, from: i64, until: i64, mut with: impl FnMut(&Row<'_>) -> Result<bool, Failure>) -> Result<(), Failure> {
-        let (first, last) = (self.first_place(from.saturating_sub(2 * DISORDER_MS))?, self.first_place(until.saturating_add(DISORDER_MS))?);
         let (organization, mode) = (self.query.organization.0, self.query.mode.number());
         let mut prompt = self.connection.prepare_cached(PROMPT)?;
-        let mut rows = prompt.query(named_params! {
-            ":first": first, ":last": last, ":from": from, ":until": until, ":organization": organization, ":mode": mode,
-        })?;
-        while let Some(row) = rows.next()? {
-            if !with(row)? {
-                return Ok(());
+        for (first, last) in self.places(from, until)? {
+            let mut rows = prompt.query(named_params! {
+                ":first": first, ":last": last, ":from": from, ":until": until, ":organization": organization, ":mode": mode,
+            })?;
+            while let Some(row) = rows.next()? {
+                if !with(row)? {
+                    return Ok(());
+                }
             }
         }
         let mut late = self.connection.prepare_cached(LATE)?;
@@ -184,28 +240,58 @@ impl Book<'_> {
         Ok(())
     }
 
-    /// The first place that was given out at an instant or after it, by halving; the last place where
-    /// none was.
-    fn first_place(&self, at: i64) -> Result<i64, Failure> {
-        let (mut low, mut high): (i64, i64) = self.connection.query_row(
-            "SELECT 0, max(coalesce((SELECT max(key) FROM messages), 0), coalesce((SELECT max(place) FROM wallet_movements), 0))",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT at FROM (SELECT * FROM (SELECT key AS place, at FROM messages WHERE key >= :place ORDER BY key LIMIT 1)
-                             UNION ALL
-                             SELECT * FROM (SELECT place, at FROM wallet_movements WHERE place >= :place ORDER BY place LIMIT 1))
-             ORDER BY place LIMIT 1",
-        )?;
+    /// Ranges of places outside of which nothing moved promptly between two instants, the second not
+    /// included: one of each stretch that has any. What moved may have been admitted so much earlier or
+    /// later as disorder goes, and to find an admission by halving errs by as much again.
+    fn places(&self, from: i64, until: i64) -> Result<Vec<(i64, i64)>, Failure> {
+        let mut ranges = Vec::new();
+        for stretch in self.stretches.iter().filter(|stretch| stretch.oldest() < until && stretch.newest() >= from) {
+            let (from, until) = (from.saturating_sub(2 * DISORDER_MS), until.saturating_add(2 * DISORDER_MS));
+            ranges.push((self.first_place(stretch, from)?, self.first_place(stretch, until)?));
+        }
+        Ok(ranges)
+    }
+
+    /// The first place of a stretch that was given out at an instant or after it, by halving; its last
+    /// place where none was.
+    fn first_place(&self, stretch: &Stretch, at: i64) -> Result<i64, Failure> {
+        let (mut low, mut high) = stretch.places;
         while low < high {
             let middle = low + (high - low) / 2;
-            let found: i64 = statement.query_row(named_params! {":place": middle}, |row| row.get(0)).optional()?.unwrap_or(i64::MAX);
+            let found = self.place(FIRST_PLACE, middle, high)?.map_or(i64::MAX, |(_, at)| at);
             if found < at { low = middle + 1 } else { high = middle }
         }
         Ok(low)
     }
 }
+
+impl Stretch {
+    /// Nothing of it moved promptly before.
+    fn oldest(&self) -> i64 {
+        self.first_at.saturating_sub(2 * DISORDER_MS)
+    }
+
+    /// Nothing of it moved promptly after.
+    fn newest(&self) -> i64 {
+        self.last_at.saturating_add(2 * DISORDER_MS)
+    }
+}
+
+/// The first place between two, the second included, and when it was given out.
+const FIRST_PLACE: &str = "
+  SELECT place, at FROM (
+    SELECT * FROM (SELECT key AS place, at FROM messages WHERE key BETWEEN :from AND :to ORDER BY key LIMIT 1)
+    UNION ALL
+    SELECT * FROM (SELECT place, at FROM wallet_movements WHERE place BETWEEN :from AND :to ORDER BY place LIMIT 1))
+  ORDER BY place LIMIT 1";
+
+/// The last one.
+const LAST_PLACE: &str = "
+  SELECT place, at FROM (
+    SELECT * FROM (SELECT key AS place, at FROM messages WHERE key BETWEEN :from AND :to ORDER BY key DESC LIMIT 1)
+    UNION ALL
+    SELECT * FROM (SELECT place, at FROM wallet_movements WHERE place BETWEEN :from AND :to ORDER BY place DESC LIMIT 1))
+  ORDER BY place DESC LIMIT 1";
 
 /// What stands in the journal about when it happened, by place. An outcome that came later than any can
 /// is put beside its hold rather than lost.
@@ -217,25 +303,40 @@ const PROMPT: &str = "
     WHERE place BETWEEN :first AND :last AND organization = :organization AND mode = :mode
   ) WHERE ordered >= :from AND ordered < :until";
 
+/// What a wallet gains by all of that: a hold takes, a release gives back, a capture takes from what is
+/// held. Of its own, because a period's totals may be of a year of messages.
+const PROMPT_SUM: &str = "
+  SELECT (
+    SELECT coalesce(sum(-base - meta), 0) FROM messages
+    WHERE key BETWEEN :first AND :last AND organization = :organization AND mode = :mode AND at >= :from AND at < :until
+  ) + (
+    SELECT coalesce(sum(released), 0) FROM (
+      SELECT o.base_released + o.meta_released AS released, CASE WHEN abs(o.at - m.at) > 60000 THEN m.at ELSE o.at END AS ordered
+      FROM outcomes o CROSS JOIN messages m ON m.key = o.message
+      WHERE o.message BETWEEN :first AND :last AND (o.base_released <> 0 OR o.meta_released <> 0)
+        AND m.organization = :organization AND m.mode = :mode)
+    WHERE ordered >= :from AND ordered < :until
+  ) + (
+    SELECT coalesce(sum(amount), 0) FROM wallet_movements
+    WHERE place BETWEEN :first AND :last AND organization = :organization AND mode = :mode AND at >= :from AND at < :until
+  )";
+
+/// What a wallet gains by what happened later.
+const LATE_SUM: &str = "
+  SELECT (
+    SELECT coalesce(sum(r.base_released + r.meta_released), 0) FROM resolutions r CROSS JOIN messages m ON m.key = r.message
+    WHERE r.at >= :from AND r.at < :until AND m.organization = :organization AND m.mode = :mode
+  ) + (
+    SELECT coalesce(sum(l.returned + CASE l.movement WHEN 3 THEN l.amount WHEN 4 THEN -l.amount WHEN 5 THEN l.amount ELSE 0 END), 0)
+    FROM leg_movements l CROSS JOIN messages m ON m.key = l.message
+    WHERE l.at >= :from AND l.at < :until AND m.organization = :organization AND m.mode = :mode
+  )";
+
 /// What happened to messages later, by its time.
 const LATE: &str = "
   SELECT sequence, at, kind, leg, message, admitted_at, debit, credit, amount, reason, at AS ordered
   FROM late_journal
   WHERE at >= :from AND at < :until AND organization = :organization AND mode = :mode";
-
-/// An account's name, without a copy of it.
-fn as_word<'a>(row: &'a Row<'_>, column: usize) -> Result<Option<&'a str>, Failure> {
-    Ok(row.get_ref(column)?.as_str_or_null().ok().flatten())
-}
-
-/// What a wallet gains by an entry.
-fn moved(debit: Option<&str>, credit: Option<&str>, amount: i64) -> i64 {
-    match (debit, credit) {
-        (_, Some("wallet")) => amount,
-        (Some("wallet"), _) => amount.saturating_neg(),
-        _ => 0,
-    }
-}
 
 fn line(row: &Row<'_>, cipher: &MessageCipher) -> Result<StatementLine, Failure> {
     let sequence: i64 = row.get(0)?;

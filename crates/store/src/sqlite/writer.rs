@@ -26,7 +26,7 @@ use super::events::{EventState, EventsJob, RecoveredEvents};
 use super::failure::Failure;
 use super::hash_index::HashIndex;
 use super::keeper::{self, Keeper};
-use super::memory::Memory;
+use super::memory::{Memory, RESOLVED_WAMIDS_MAX};
 use super::messages::Forgotten;
 use super::queue::Queue;
 use super::reply::{self, Caller, Withheld};
@@ -244,7 +244,7 @@ impl Writer<'_> {
         }
         self.write_wallets()?;
         self.write_usage()?;
-        self.forget_old_keys();
+        self.forget_old_hashes();
         if self.memory.settled_to().0 - self.marked >= MARK_EVERY {
             self.write_mark()?;
         }
@@ -333,14 +333,22 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Lets go of resolved messages' keys whose day is over.
-    fn forget_old_keys(&mut self) {
+    /// Lets go of resolved messages' keys whose day is over, and of their wamids once no status comes
+    /// by them any more.
+    fn forget_old_hashes(&mut self) {
         while let Some(first) = self.memory.resolved_keys.first_entry() {
             let (until, message) = *first.key();
             if until > self.memory.newest_at {
                 break;
             }
             self.idempotency.unpin(&first.remove(), message);
+        }
+        let wamids = &mut self.memory.resolved_wamids;
+        while let Some(((until, message), wamid)) = wamids.first_key_value()
+            && (*until <= self.memory.newest_at || wamids.len() > RESOLVED_WAMIDS_MAX)
+        {
+            self.wamids.unpin(wamid, *message);
+            wamids.pop_first();
         }
     }
 

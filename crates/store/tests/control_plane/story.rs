@@ -53,6 +53,7 @@ impl Opened {
 pub(crate) fn open(folder: &Path) -> Arc<dyn Store> {
     let (store, _recovery) = SqliteStore::open(Options {
         folder: folder.to_owned(),
+        erasures_copy: None,
         cipher: MessageCipher::new(&[7; 32]),
         now: NOW,
         fatal: Arc::new(|reason| panic!("the store died: {reason}")),
@@ -172,7 +173,7 @@ pub(crate) fn send(organization: OrganizationId, name: &str) -> Admit {
         recipient: [3; 16],
         content: vec![b'x'; 2_000],
         token_salt: [5; 12],
-        counts_today: false,
+        counts_in: None,
     }
 }
 

@@ -9,7 +9,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::DAY_MS;
 use turnpike_store::Store;
 use turnpike_store::ledger::{LegMoved, MoveLeg, StatementQuery, WalletMoved, WalletMovement};
-use turnpike_store::messages::{Admission, DayUsage, Evidence, MessageFilter, Recalled, Resolve, Settled};
+use turnpike_store::messages::{Admission, CountsIn, DayUsage, Evidence, MessageFilter, Recalled, Resolve, Settled};
 use uuid::Uuid;
 
 use crate::house::{COST, House, START, admit, admitted, hash, movement, organization, outcome, settle, text, top_up, with_key};
@@ -498,6 +498,30 @@ async fn a_message_is_found_by_its_wamid() {
 }
 
 #[tokio::test]
+async fn what_a_resolution_told_of_its_wamid_is_found_for_ever_and_kept_in_memory_for_a_while() {
+    let mut house = House::new();
+    let (owner, other) = (organization(&*house.store, "acme", PLENTY).await, organization(&*house.store, "other", PLENTY).await);
+    let key = admitted(&*house.store, text(owner, 1)).await;
+    settle(&*house.store, owner, key, OutcomeKind::Unknown).await;
+    house.store.resolve(vec![resolve(owner, key, Resolution::Accepted)]).await.expect("answers");
+    let wamid = hash("wamid", key.0.unsigned_abs());
+    // In the same process, after a start within the time, and long after.
+    for (days, reopens) in [(1, false), (44, false), (46, false), (46, true), (400, true)] {
+        let now = START.plus_ms(days * DAY_MS);
+        if reopens {
+            (house, _) = house.reopen(now);
+        }
+        let store = &*house.store;
+        let mut later = text(owner, 2);
+        later.at = now;
+        admitted(store, later).await;
+        let found = store.messages_by_wamid(owner, wamid).await.expect("reads");
+        assert_eq!(found.iter().map(|message| message.key).collect::<Vec<_>>(), [key], "after {days} days");
+        assert!(store.messages_by_wamid(other, wamid).await.expect("reads").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn limits_are_rebuilt_from_recent_sends_and_days() {
     let house = House::new();
     let store = &*house.store;
@@ -507,7 +531,7 @@ async fn limits_are_rebuilt_from_recent_sends_and_days() {
         let mut new = text(owner, number);
         // Two minutes apart, across midnight.
         new.at = START.plus_ms(DAY_MS - 240_000 + 120_000 * i64::try_from(number).expect("small"));
-        new.counts_today = number != 1;
+        new.counts_in = (number != 1).then(|| CountsIn::day(new.at.day()));
         keys.push(admitted(store, new).await);
     }
     settle(store, owner, keys[3], OutcomeKind::NotSent).await;

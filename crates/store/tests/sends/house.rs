@@ -25,7 +25,7 @@ pub(crate) struct House {
 }
 
 pub(crate) fn options(folder: &std::path::Path, now: UnixMs, tuning: Tuning) -> Options {
-    Options { folder: folder.to_owned(), cipher: MessageCipher::new(&[9; 32]), now, fatal: Arc::new(|_| ()), tuning }
+    Options { folder: folder.to_owned(), erasures_copy: None, cipher: MessageCipher::new(&[9; 32]), now, fatal: Arc::new(|_| ()), tuning }
 }
 
 pub(crate) fn open(folder: &std::path::Path, now: UnixMs, tuning: Tuning) -> (Arc<dyn Store>, Recovery) {
@@ -127,7 +127,7 @@ pub(crate) fn text(organization: OrganizationId, number: u64) -> Admit {
         recipient: hash("recipient", number),
         content: format!("sealed content {number}").into_bytes(),
         token_salt: [3; 12],
-        counts_today: false,
+        counts_in: None,
     }
 }
 

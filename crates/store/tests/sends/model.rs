@@ -17,7 +17,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::{DAY_MS, UnixMs, UtcDay};
 use turnpike_store::Store;
 use turnpike_store::ledger::{LegMoved, MoveLeg, WalletMoved, WalletMovement};
-use turnpike_store::messages::{Admission, Admit, Evidence, Hash16, MessageRecord, Outcome, Recalled, Resolve, Settled};
+use turnpike_store::messages::{Admission, Admit, CountsIn, Evidence, Hash16, MessageRecord, Outcome, Recalled, Resolve, Settled};
 use turnpike_store::sqlite::Tuning;
 use uuid::Uuid;
 
@@ -81,10 +81,9 @@ impl Model {
             wallet.held_base.0 += base;
             wallet.held_meta.0 += meta;
         }
-        if new.counts_today {
-            let used = self.usage.entry((new.at.day(), new.api_key)).or_default();
-            used.0 += 1;
-            used.1 += base + meta;
+        if let Some(days) = new.counts_in {
+            self.usage.entry((days.message, new.api_key)).or_default().0 += 1;
+            self.usage.entry((days.spend, new.api_key)).or_default().1 += base + meta;
         }
         let leg = |amount| if amount == 0 { LegState::None } else { LegState::Held(Micros(amount)) };
         let known = Known {
@@ -253,7 +252,9 @@ impl Run {
         new.mode = self.chance.of(&[Mode::Live, Mode::Live, Mode::Live, Mode::Sandbox, Mode::Fake]);
         let (base, meta) = self.chance.of(&[(1_000, 3_400), (1_000, 0), (0, 25_000), (0, 0), (1_000, 90_000)]);
         (new.price.base, new.price.meta, new.price.meta_reported) = (Micros(base), Micros(meta), Micros(meta));
-        new.counts_today = self.chance.one_in(3);
+        // Sometimes just after a midnight that came between the limits and the commit.
+        let late = |chance: &mut Chance| if chance.one_in(4) { UtcDay(new.at.day().0 - 1) } else { new.at.day() };
+        new.counts_in = self.chance.one_in(3).then(|| CountsIn { message: late(&mut self.chance), spend: new.at.day() });
         new.content = b"sealed".to_vec();
         match self.chance.below(10) {
             0..5 => {

@@ -7,7 +7,7 @@ use turnpike_domain::ledger::{LegState, OutcomeKind, Resolution};
 use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::DAY_MS;
-use turnpike_store::messages::{Admission, Evidence, MessageFilter, Recalled, Resolve, Settled};
+use turnpike_store::messages::{Admission, CountsIn, Evidence, MessageFilter, Recalled, Resolve, Settled};
 use turnpike_store::sqlite::{OpenError, SqliteStore, Tuning};
 
 use crate::house::{COST, House, START, admit, admitted, hash, open, options, organization, outcome, settle, text, with_key};
@@ -250,7 +250,7 @@ async fn a_write_that_fails_ends_the_store_for_good_and_says_so_once() {
 
     house.database().execute_batch("DROP TABLE usage").expect("breaks the database under the store");
     let mut counted = text(owner, 2);
-    counted.counts_today = true;
+    counted.counts_in = Some(CountsIn::day(START.day()));
     assert!(house.store.admit(vec![counted]).await.is_err());
     for _ in 0..3 {
         let error = house.store.settle(vec![outcome(owner, key, OutcomeKind::Accepted)]).await.expect_err("it is dead");

@@ -173,7 +173,7 @@ async fn a_page_goes_on_where_the_last_one_ended_though_more_was_moved_meanwhile
 
 #[test]
 fn what_is_no_cursor_is_told() {
-    for text in ["", "7", "a.b", "1.2.3.4", "1.", "yesterday"] {
+    for text in ["", "7", "a.b", "1.2.3.4.5", "1.", "yesterday"] {
         assert!(text.parse::<StatementCursor>().is_err(), "{text}");
     }
 }
@@ -316,4 +316,88 @@ async fn a_statement_pages_through_every_entry_once() {
     assert_eq!(Micros(moved("held_meta")), stands.held_meta);
     assert_eq!((moved("cash"), moved("base_revenue")), (-PLENTY.0, 200_000));
     assert!(lines.iter().all(|line| (line.leg.is_some()) == line.message.is_some()));
+}
+
+/// The part of the migration that finds the turns of a journal that was written before they were noted.
+fn find_turns_anew(house: &House) {
+    let migration = include_str!("../../migrations/sqlite/0012_clock_turns.sql");
+    let (_, inserts) = migration.split_once("INSERT OR IGNORE").expect("it fills the table");
+    let database = house.database();
+    database.execute_batch(&format!("DELETE FROM clock_turns; INSERT OR IGNORE{inserts}")).expect("finds them");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_by_hours_or_days_hides_nothing() {
+    for seed in 100..112u64 {
+        let mut house = House::new();
+        let mut chance = Chance(seed);
+        let owners = [organization(&*house.store, "acme", PLENTY).await, organization(&*house.store, "other", PLENTY).await];
+        let (mut sends, mut when, mut instants) = (Vec::new(), HOUR, vec![0]);
+        for number in 0..250 {
+            when += match chance.below(25) {
+                0 => chance.of(&[3 * HOUR, 2 * DAY, 400 * DAY]),
+                1 => -chance.of(&[61_000, 3 * HOUR, 2 * DAY, 400 * DAY]),
+                _ => chance.of(&[0, 3, 900, 70_000]),
+            };
+            instants.push(when);
+            happens(&*house.store, &mut chance, &owners, &mut sends, number, when).await;
+            if chance.one_in(60) {
+                (house, _) = house.reopen(at(when));
+            }
+        }
+        if chance.one_in(2) {
+            find_turns_anew(&house);
+            (house, _) = house.reopen(at(when));
+        }
+        let store = &*house.store;
+        for owner in owners {
+            let limit = chance.of(&[1, 7, 50, 500]);
+            let lines = assert_adds_up(store, owner, limit).await;
+            let entries: i64 = house
+                .database()
+                .query_row(
+                    "SELECT count(*) FROM journal WHERE organization = ?1 AND mode = ?2",
+                    [owner.0, i64::from(Mode::Live.number())],
+                    |row| row.get(0),
+                )
+                .expect("counts");
+            assert_eq!(i64::try_from(lines.len()).expect("small"), entries, "seed {seed}: every entry is there");
+            for _ in 0..12 {
+                let mut ends = [chance.of(&instants), chance.of(&instants) + 1];
+                ends.sort_unstable();
+                let [from, until] = ends.map(at);
+                let query =
+                    StatementQuery { from: Some(from), until: Some(until), ..StatementQuery::newest(owner, Mode::Live, limit.max(7)) };
+                let (found, period) = all(store, &query).await;
+                let expected: Vec<&StatementLine> = lines.iter().filter(|line| line.at >= from && line.at < until).collect();
+                assert_eq!(found.iter().collect::<Vec<_>>(), expected, "seed {seed}: {from:?}..{until:?}");
+                let sum =
+                    |keep: &dyn Fn(&StatementLine) -> bool| Micros(lines.iter().filter(|line| keep(line)).map(StatementLine::moved).sum());
+                let ends = StatementPeriod { opening: sum(&|line| line.at < from), closing: sum(&|line| line.at < until) };
+                assert_eq!(period, Some(ends), "seed {seed}: {from:?}..{until:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_between_two_pages_hides_nothing_from_the_second() {
+    let house = House::new();
+    let store = &*house.store;
+    let owner = organization(store, "acme", PLENTY).await;
+    for number in 0..20 {
+        sent(store, owner, number, i64::try_from(number).expect("small") * HOUR).await;
+    }
+    let first = store.statement(StatementQuery::newest(owner, Mode::Live, 9)).await.expect("reads");
+    assert!(first.next.is_some_and(|next| next.carried.is_some()), "nothing older was to be expected");
+    sent(store, owner, 100, 5 * HOUR + 7).await;
+    let query = StatementQuery { before: first.next, ..StatementQuery::newest(owner, Mode::Live, 500) };
+    let rest = store.statement(query).await.expect("reads").lines;
+    assert_eq!(rest.iter().filter(|line| line.at == at(5 * HOUR + 7)).count(), 2, "both holds of it");
+    assert_eq!(first.lines.len() + rest.len(), 1 + 21 * 3);
+    let mut sum = 0;
+    for line in rest.iter().rev() {
+        sum += line.moved();
+        assert_eq!(line.available, Micros(sum), "after {line:?}");
+    }
 }

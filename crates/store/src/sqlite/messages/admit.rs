@@ -42,7 +42,7 @@ impl Writer<'_> {
         assert!(!base.is_negative() && !meta.is_negative(), "a price below zero was refused before the queue");
 
         let price = self.price(&new.price)?;
-        let key = MessageKey(self.memory.next_place());
+        let key = MessageKey(self.place_at(new.at)?);
         self.statements.insert_message.execute(params![
             key.0,
             new.organization.0,
@@ -66,10 +66,9 @@ impl Writer<'_> {
                 balance.held_meta.0 += meta.0;
             })?;
         }
-        if new.counts_today {
-            let used = self.memory.usage.entry((new.at.day(), new.api_key)).or_default();
-            used.0 += 1;
-            used.1 += base.0 + meta.0;
+        if let Some(days) = new.counts_in {
+            self.memory.usage.entry((days.message, new.api_key)).or_default().0 += 1;
+            self.memory.usage.entry((days.spend, new.api_key)).or_default().1 += base.0 + meta.0;
         }
         if let Some(hash) = new.idempotency.filter(|_| !planted::is(Bug::KeyClaimedLate)) {
             self.idempotency.add(hash, key, new.at);

@@ -1,6 +1,6 @@
 //! Messages found by readers: pages of a list, a wamid, what limits are rebuilt from.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use turnpike_domain::ids::{ApiKeyId, ApplicationId, MessageCipher, MessageKey, OrganizationId};
 use turnpike_domain::ledger::OutcomeKind;
 use turnpike_domain::money::Micros;
@@ -90,19 +90,27 @@ pub(in crate::sqlite) fn by_wamid(
     organization: OrganizationId,
     wamid: Hash16,
 ) -> Result<Vec<MessageRecord>, Failure> {
-    let mut found = None;
-    index.find(connection, &wamid, |key| {
-        let has_it: bool = connection
+    let found = index.find(connection, &wamid, |key| {
+        Ok(connection
             .prepare_cached(
                 "SELECT 1 FROM messages m
                  LEFT JOIN outcomes o ON o.message = m.key
                  LEFT JOIN resolutions r ON r.message = m.key
                  WHERE m.key = ?1 AND m.organization = ?2 AND (o.wamid = ?3 OR r.wamid = ?3)",
             )?
-            .exists(params![key.0, organization.0, &wamid])?;
-        found = has_it.then_some(key);
-        Ok(has_it)
+            .exists(params![key.0, organization.0, &wamid])?)
     })?;
+    let found = match found {
+        Some(key) => Some(key),
+        // What a resolution told long ago is in the table alone.
+        None => connection
+            .prepare_cached(
+                "SELECT r.message FROM resolutions r CROSS JOIN messages m ON m.key = r.message
+                 WHERE r.wamid = ?1 AND m.organization = ?2 ORDER BY r.message DESC LIMIT 1",
+            )?
+            .query_row(params![&wamid, organization.0], |row| row.get(0).map(MessageKey))
+            .optional()?,
+    };
     match found {
         Some(key) => Ok(one(connection, cipher, organization, key)?.into_iter().collect()),
         None => Ok(Vec::new()),

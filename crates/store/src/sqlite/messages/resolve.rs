@@ -11,6 +11,7 @@ use crate::events::NoticeKind;
 use crate::messages::{Evidence, Resolve, Settled};
 use crate::sqlite::events::leave_notice;
 use crate::sqlite::failure::Failure;
+use crate::sqlite::hash_index::FILTERED_FOR_MS;
 use crate::sqlite::writer::Writer;
 
 impl Writer<'_> {
@@ -61,8 +62,9 @@ impl Writer<'_> {
             self.apply((message.organization, message.mode), moved)?;
         }
         if let Some(wamid) = resolve.wamid {
-            // Segments are rebuilt from recent outcomes only; a resolution can be of any age.
+            // Segments are made of outcomes; a resolution can be about a message of any age.
             self.wamids.pin(wamid, resolve.message);
+            self.memory.resolved_wamids.insert((resolve.at.plus_ms(FILTERED_FOR_MS), resolve.message), wamid);
         }
         if resolve.resolution == Resolution::Accepted && message.meta.held().0 > 0 {
             self.may_straggle(resolve.message, resolve.at)?;
