@@ -22,7 +22,8 @@
 //! | `POST /_sim/status` | a status out of turn: [`StatusNow`] |
 //! | `POST /_sim/template` | a template changes: [`TemplateChange`] |
 //! | `POST /_sim/preference` | a user wants marketing no more, or again: [`Preference`] |
-//! | `POST /_sim/event` | any change, as it stands: [`RawEvent`] |
+//! | `POST /_sim/event` | any change, as it stands, or a field's example: [`RawEvent`] |
+//! | `GET /_sim/fields` | the fields that have an example |
 //! | `POST /_sim/users`, `GET` | declares a user ([`User`]), or an array of them |
 //! | `POST /_sim/numbers` | says which account a number belongs to: [`Number`] |
 //! | `POST /_sim/wabas` | says an account's time zone: [`Waba`] |
@@ -43,6 +44,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::calls::{self, Call};
+use crate::changes;
 use crate::clock;
 use crate::exchange::{Answer, Head, World};
 use crate::faults::{Behaviour, magic};
@@ -115,7 +117,8 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("POST", "/status") => happened(read(body).and_then(|status| playing::status_now(world, status))),
         ("POST", "/template") => happened(read(body).and_then(|change: TemplateChange| playing::template(world, &change))),
         ("POST", "/preference") => happened(read(body).and_then(|preference: Preference| inbound::prefer(world, &preference))),
-        ("POST", "/event") => happened(read(body).map(|event: RawEvent| playing::raw(world, event))),
+        ("POST", "/event") => happened(read(body).and_then(|event: RawEvent| playing::change(world, event))),
+        ("GET", "/fields") => json_answer(200, &json!({"fields": changes::FIELDS})),
         ("POST", "/users") => define_users(world, body),
         ("GET", "/users") => json_answer(200, &json!({"users": world.users.all()})),
         ("POST", "/numbers") => done(read(body).and_then(|number| define_number(world, number))),
@@ -175,8 +178,8 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         (
             _,
             "/health" | "/requests" | "/script" | "/behaviours" | "/reply" | "/call" | "/tap" | "/status" | "/template" | "/preference"
-            | "/event" | "/users" | "/numbers" | "/wabas" | "/forget" | "/plan" | "/plans" | "/webhooks" | "/clock" | "/clock/advance"
-            | "/settle",
+            | "/event" | "/fields" | "/users" | "/numbers" | "/wabas" | "/forget" | "/plan" | "/plans" | "/webhooks" | "/clock"
+            | "/clock/advance" | "/settle",
         ) => refusal(405, "this route has no such method"),
         _ => refusal(404, "no such route; see `turnpike simulator --help`"),
     }

@@ -1,7 +1,7 @@
 //! Forgetting one user: whoever tries the other side with a real person's number can have it back out.
 //!
-//! A user is in the record of requests, in what is remembered beyond a restart, and in what is still to
-//! be told. A recorded request that names them stays as a husk (when, which method), so that counts stay
+//! A user is in the record of requests, in what is remembered beyond a restart, in files that they sent
+//! or were sent, and in what is still to be told. A recorded request that names them stays as a husk (when, which method), so that counts stay
 //! true; everything else of it goes. Names are the number, the business-scoped id and its parent, and
 //! each is found as a word of its own, also within a message id, where Meta hides the number. A username
 //! is not looked for: it may be any word, and nothing is sent to one.
@@ -88,7 +88,8 @@ pub struct Forgetter(Arc<World>);
 
 impl Forgetter {
     /// Forgets the user whom this number or business-scoped id names: recorded requests become husks;
-    /// messages, windows, preferences and declarations go, and so does what was still to be told of them.
+    /// messages, windows, preferences, declarations and files go, and so does what was still to be told of
+    /// them.
     /// Returns how many things went.
     ///
     /// # Errors
@@ -110,6 +111,7 @@ pub(crate) async fn forget(world: &World, name: &str) -> Result<usize, RecordErr
     // First what would write more of them, then what is written.
     let mut gone = world.webhooks.forget(&names);
     gone += world.sent.forget(&names);
+    gone += world.media.forget(&names);
     gone += world.phones.forget(&names);
     gone += world.users.forget(&names);
     gone += world.forget_remembered(&names)?;

@@ -198,7 +198,7 @@ pub(crate) fn reply(world: &World, reply: Reply) -> Result<Happened, String> {
     let mut extra = Map::new();
     let payload = match reply.kind.as_str() {
         "text" => Some(text_payload(reply.payload)?),
-        kind @ ("image" | "audio" | "video" | "document" | "sticker") => Some(media(world, kind, reply.payload, &number, at)?),
+        kind @ ("image" | "audio" | "video" | "document" | "sticker") => Some(media(world, kind, reply.payload, &person, &number, at)?),
         "location" => Some(required(reply.payload, "location", &[("latitude", Value::is_number), ("longitude", Value::is_number)])?),
         "contacts" => Some(contacts(reply.payload)?),
         "reaction" => Some(required(reply.payload, "reaction", &[("message_id", Value::is_string)])?),
@@ -339,7 +339,7 @@ fn contacts(payload: Value) -> Result<Value, String> {
 }
 
 /// A file with what webhooks say of it.
-fn media(world: &World, kind: &str, payload: Value, number: &str, at: Timestamp) -> Result<Value, String> {
+fn media(world: &World, kind: &str, payload: Value, person: &Person, number: &str, at: Timestamp) -> Result<Value, String> {
     let mut given = match payload {
         Value::Object(given) => given,
         Value::Null => Map::new(),
@@ -349,7 +349,11 @@ fn media(world: &World, kind: &str, payload: Value, number: &str, at: Timestamp)
     let mime_type = text(&mut given, "mime_type").map_err(|problem| format!("{kind}.{problem}"))?;
     let id = text(&mut given, "id").map_err(|problem| format!("{kind}.{problem}"))?;
     let file = match (id, data) {
-        (Some(id), _) => world.media.find(&id, at).ok_or_else(|| format!("{kind}.id: there is no media {id}"))?,
+        (Some(id), _) => {
+            let file = world.media.find(&id, at).ok_or_else(|| format!("{kind}.id: there is no media {id}"))?;
+            world.media.is_shared_with(&id, person.key());
+            file
+        }
         (None, data) => {
             let (sample, usual) = samples::of(kind);
             let bytes = match data {
@@ -360,7 +364,14 @@ fn media(world: &World, kind: &str, payload: Value, number: &str, at: Timestamp)
                 return Err(format!("{kind}.data: at most {FILE_MAX} bytes"));
             }
             let mime_type = mime_type.unwrap_or_else(|| usual.to_owned());
-            world.media.keep(world.chance.digits().to_string(), number, &mime_type, Bytes::from(bytes), Origin::Received, at)
+            world.media.keep(
+                world.chance.digits().to_string(),
+                number,
+                &mime_type,
+                Bytes::from(bytes),
+                Origin::Received { from: person.key() },
+                at,
+            )
         }
     };
     let mut shown = Map::new();

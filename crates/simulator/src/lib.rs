@@ -111,7 +111,7 @@
 //! *What users do*: [`Simulator::reply`] and [`Simulator::tap`], which takes only
 //! buttons, rows and flows that were really sent; *what the account does*:
 //! [`Simulator::template`], [`Simulator::prefer`], and [`Simulator::event`] for
-//! any field as it stands. [`User`] declares users with a username or without a
+//! any field as it stands, or by its name alone as Meta's documents show it. [`User`] declares users with a username or without a
 //! number.
 //!
 //! *Time*: statuses, windows, expiries and repeats go by a simulated clock that
@@ -128,7 +128,7 @@
 //! | `POST /_sim/call` | `{"from": "905321234567"}`; `id`, `event`, `status`, `direction`, `phone_number_id`, `with`: a [`Call`] |
 //! | `POST /_sim/template` | `{"name": "order_confirmation", "status": "PAUSED"}`; `language`, `category`, `quality`, `reason`, `waba_id` |
 //! | `POST /_sim/preference` | `{"from": "905321234567", "value": "stop"}` |
-//! | `POST /_sim/event` | `{"field": "account_update", "value": {…}}`; `phone_number_id`, `waba_id`, `signature` |
+//! | `POST /_sim/event` | `{"field": "account_update", "value": {…}}`; `phone_number_id`, `waba_id`, `signature`; without `value` the field's example (`GET /_sim/fields`), with `from` and `with` |
 //! | `POST /_sim/plan`, `GET`, `DELETE` | rules, as in [`plan`]; `GET /_sim/plans` lists the named ones |
 //! | `POST /_sim/users`, `GET`; `POST /_sim/numbers`, `/_sim/wabas` | a [`User`]; a [`Number`]; a [`Waba`] |
 //! | `POST /_sim/webhooks`, `GET`, `DELETE` | a [`Subscription`]; the list has every recent attempt and its answer |
@@ -140,7 +140,8 @@
 //! `POST /{number}/media` (a form with `messaging_product`, `file`, `type`), `GET`
 //! and `DELETE /{media}`, and the file itself by the URL that `GET` gives, with
 //! the same token, for five simulated minutes. What users send is there as well.
-//! All is kept in memory, the newest 512 MiB.
+//! All is kept in memory, the newest 512 MiB, and each file knows whom it came from and went to: it goes
+//! with a user who is forgotten.
 //!
 //! Resumable uploads (`POST /{app}/uploads`, then `/upload:…`) give the handles for
 //! the examples of template headers; of their bytes nothing is kept.
@@ -158,7 +159,8 @@
 //!
 //! `POST /_sim/forget` with `{"name": "905321234567"}` (a number or a business-scoped id), or
 //! [`Simulator::forgetter`]; [`forget_at_rest`] does it to the files of one that does not run. Recorded
-//! requests that name the user become husks, so that counts stay true; all else of the user goes.
+//! requests that name the user become husks, so that counts stay true; all else of the user goes, files
+//! that they sent and those that were sent to nobody else among it.
 //!
 //! # What it is not
 //!
@@ -172,6 +174,7 @@
 mod allowance;
 mod calls;
 mod chance;
+mod changes;
 mod clock;
 pub mod command;
 mod config;

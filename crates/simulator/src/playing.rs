@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::calls::{self, Call};
+use crate::changes::{self, About};
 use crate::exchange::World;
 use crate::inbound::{self, Happened, Preference, Reply};
 use crate::numbers::Number;
@@ -20,6 +21,7 @@ use crate::statuses;
 use crate::tap::{self, Tap};
 use crate::users::User;
 use crate::wabas::Waba;
+use crate::wamid;
 use crate::webhooks::event::{Content, Event};
 use crate::webhooks::{Handshake, Made, Subscription, SubscriptionReport};
 
@@ -95,14 +97,23 @@ pub struct TemplateChange {
 }
 
 /// Any change: by [`Simulator::event`] or `POST /_sim/event`.
-/// `{"field": "account_update", "value": {"event": "ACCOUNT_RESTRICTION"}}`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// `{"field": "account_update", "value": {"event": "ACCOUNT_RESTRICTION"}}`, or by its name alone with a
+/// value as Meta's documents show it: `{"field": "account_alerts"}` (`GET /_sim/fields` lists those).
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawEvent {
     /// `account_update`, `phone_number_quality_update`, `smb_message_echoes`, …
     pub field: String,
-    /// The whole value. Where it is about a number and has no `metadata`, it gets it.
+    /// The whole value; null for the field's example. Where it is about a number and has no `metadata`,
+    /// it gets it.
+    #[serde(default)]
     pub value: Value,
+    /// Members in place of the example's own; `null` takes one out.
+    #[serde(default)]
+    pub with: serde_json::Map<String, Value>,
+    /// The user whom an example is about; one of Meta's examples without it.
+    #[serde(default)]
+    pub from: Option<String>,
     /// About which number, where it is about one.
     #[serde(default)]
     pub phone_number_id: Option<String>,
@@ -250,9 +261,12 @@ impl Simulator {
         template(&self.world, change).map_err(Unplayable)
     }
 
-    /// Any change, as it stands.
-    pub fn event(&self, event: RawEvent) -> Happened {
-        raw(&self.world, event)
+    /// Any change, as it stands, or a field's example.
+    ///
+    /// # Errors
+    /// When there is neither a value nor an example, or an example lacks its number.
+    pub fn event(&self, event: RawEvent) -> Result<Happened, Unplayable> {
+        change(&self.world, event).map_err(Unplayable)
     }
 
     /// A user writes to a number now, which opens the window for a day; nobody is
@@ -392,8 +406,7 @@ fn template_of(world: &World, waba: &str, language: &str, change: &TemplateChang
         value["message_template_id"] = id.into();
         value["message_template_name"] = change.name.as_str().into();
         value["message_template_language"] = language.into();
-        let event =
-            RawEvent { field: field.to_owned(), value, phone_number_id: None, waba_id: Some(waba.to_owned()), signature: Signature::Good };
+        let event = RawEvent { field: field.to_owned(), value, waba_id: Some(waba.to_owned()), ..RawEvent::default() };
         told = told.max(raw(world, event).told);
     };
     if let Some(status) = status {
@@ -413,12 +426,43 @@ fn template_of(world: &World, waba: &str, language: &str, change: &TemplateChang
     Ok(told)
 }
 
-pub(crate) fn raw(world: &World, event: RawEvent) -> Happened {
-    let RawEvent { field, mut value, phone_number_id, waba_id, signature } = event;
+/// A user of whom Meta's own examples tell.
+const EXAMPLES_USER: &str = "16505551234";
+
+/// A change with its value, or a field's example.
+pub(crate) fn change(world: &World, mut event: RawEvent) -> Result<Happened, String> {
+    if !event.value.is_null() {
+        if !event.with.is_empty() || event.from.is_some() {
+            return Err("with, from: are for a field's example, and a value is given".to_owned());
+        }
+        return Ok(raw(world, event));
+    }
+    let field = changes::find(&event.field)
+        .ok_or_else(|| format!("value: is required, since {} has no example; GET /_sim/fields lists those that have one", event.field))?;
+    let user = inbound::person(world, event.from.as_deref().unwrap_or(EXAMPLES_USER), "from")?;
+    let number = match event.phone_number_id.take() {
+        Some(number) if !number.is_empty() => number,
+        _ => inbound::number_for(world, &user)?,
+    };
+    let wamid = wamid::inbound(user.key(), world.chance.inbound_id());
+    event.value = field.example(&About { number: &number, user: &user, at: world.clock.now(), wamid });
+    if let Some(members) = event.value.as_object_mut() {
+        members.extend(std::mem::take(&mut event.with));
+        members.retain(|_, value| !value.is_null());
+    }
+    event.waba_id.get_or_insert_with(|| world.numbers.waba_of(&number));
+    event.phone_number_id = field.of_a_number.then_some(number);
+    Ok(raw(world, event))
+}
+
+fn raw(world: &World, event: RawEvent) -> Happened {
+    let RawEvent { field, mut value, phone_number_id, waba_id, signature, .. } = event;
     if let (Some(number), Some(members)) = (&phone_number_id, value.as_object_mut()) {
         // These fields have the envelope of messages; the account's have none.
-        if members.contains_key("messaging_product") || matches!(field.as_str(), "messages" | "smb_message_echoes" | "history" | "standby")
-        {
+        let has_envelope = members.contains_key("messaging_product")
+            || field == "messages"
+            || changes::find(&field).is_some_and(|field| field.of_a_number);
+        if has_envelope {
             members.entry("messaging_product").or_insert_with(|| "whatsapp".into());
             members.entry("metadata").or_insert_with(|| crate::numbers::metadata(number));
         }

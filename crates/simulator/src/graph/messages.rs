@@ -68,6 +68,8 @@ pub(super) fn send(world: &World, request: &GraphRequest<'_>, endpoint: Endpoint
     let mut held = Vec::new();
     if taking == Taking::Takes {
         world.gave_wamid(number, &id);
+        let to = || world.users.find(&message.user).map_or_else(|| message.user.clone(), |person| person.key().to_owned());
+        world.media.sent(members, to);
         held = statuses::accepted(world, number, &message, members, endpoint, &id);
     }
     let by_phone = message.by_phone;

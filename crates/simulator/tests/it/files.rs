@@ -9,7 +9,7 @@ use turnpike_simulator::{Config, Simulator};
 
 use crate::client::{Answer, call, call_with, read_answer, start};
 
-async fn upload(simulator: &Simulator, number: &str, token: &str, mime_type: &str, file: &[u8]) -> Answer {
+pub(crate) async fn upload(simulator: &Simulator, number: &str, token: &str, mime_type: &str, file: &[u8]) -> Answer {
     let mut body = format!(
         "--b\r\ncontent-disposition: form-data; name=\"messaging_product\"\r\n\r\nwhatsapp\r\n\
          --b\r\ncontent-disposition: form-data; name=\"type\"\r\n\r\n{mime_type}\r\n\

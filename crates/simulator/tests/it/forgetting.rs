@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use turnpike_simulator::{Config, Record, forget_at_rest};
 
-use crate::client::{call, start};
+use crate::client::{call, start, text_to};
+use crate::files::upload;
 use crate::process::spawn;
 use crate::receiver::{Receiver, SECRET, TOKEN};
 
@@ -97,4 +98,45 @@ async fn the_files_of_a_simulator_that_does_not_run_forget_too_and_one_that_runs
     simulator.shutdown().await;
     assert_eq!(forget_at_rest(&record, USER).await.expect("forgotten"), 1);
     assert!(!is_in_a_file(folder.path(), USER));
+}
+
+#[tokio::test]
+async fn the_files_that_a_forgotten_user_sent_and_was_sent_alone_are_gone_by_their_ids_and_by_their_urls() {
+    let receiver = Receiver::start().await;
+    let simulator = start(Config::default()).await;
+    let address = simulator.address();
+    simulator.subscribe(receiver.subscription()).await.expect("subscribed");
+    let id_of = |shown: &Value| shown["id"].as_str().expect("an id").to_owned();
+    let invoice = id_of(&upload(&simulator, "1001", "EAAgood", "application/pdf", b"%PDF-1.4 to pay").await.json());
+    let brochure = id_of(&upload(&simulator, "1001", "EAAgood", "application/pdf", b"%PDF-1.4 news").await.json());
+    for (id, to) in [(&invoice, USER), (&brochure, USER), (&brochure, NEIGHBOUR)] {
+        let message = json!({"messaging_product": "whatsapp", "to": format!("+{to}"), "type": "document", "document": {"id": id}});
+        assert_eq!(call(address, "POST", "/v23.0/1001/messages", Some(&message)).await.status, 200);
+    }
+    assert_eq!(call(address, "POST", "/v23.0/1001/messages", Some(&text_to(USER))).await.status, 200);
+    for from in [USER, NEIGHBOUR] {
+        assert_eq!(call(address, "POST", "/_sim/reply", Some(&json!({"from": from, "image": {}}))).await.status, 200);
+    }
+    assert!(simulator.settled().await);
+    let received = |from: &str| {
+        let of = |message: &Value| message["from"] == from && message["type"] == "image";
+        receiver.messages().into_iter().find(of).unwrap_or_else(|| panic!("a picture from {from}"))["image"].clone()
+    };
+    let (theirs, neighbours) = (received(USER), received(NEIGHBOUR));
+    let path = |image: &Value| {
+        let url = image["url"].as_str().expect("a URL");
+        url[url.find("/whatsapp_business/").expect("Meta's path")..].to_owned()
+    };
+    let statuses = async || {
+        let mut statuses = Vec::new();
+        let ids = [&invoice, &id_of(&theirs), &brochure, &id_of(&neighbours)].map(|id| format!("/v23.0/{id}"));
+        for path in [ids.as_slice(), &[path(&theirs), path(&neighbours)]].concat() {
+            statuses.push(call(address, "GET", &path, None).await.status);
+        }
+        statuses
+    };
+    assert_eq!(statuses().await, [200; 6]);
+    simulator.forgetter().forget(USER).await.expect("forgotten");
+    let unknown = call(address, "GET", "/v23.0/4040000000?phone_number_id=1001", None).await.status;
+    assert_eq!(statuses().await, [unknown, unknown, 200, 200, 404, 200], "others keep what is theirs");
 }

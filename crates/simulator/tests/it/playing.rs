@@ -363,9 +363,9 @@ async fn any_change_goes_out_as_it_stands() {
             value: value.clone(),
             phone_number_id: number,
             waba_id: Some("77".to_owned()),
-            signature: Default::default(),
+            ..RawEvent::default()
         };
-        assert_eq!(simulator.event(event).told, 1);
+        assert_eq!(simulator.event(event).expect("told").told, 1);
         assert!(simulator.settled().await);
         let mut shown = receiver.values(field).remove(0);
         if field == "smb_message_echoes" {
@@ -374,6 +374,39 @@ async fn any_change_goes_out_as_it_stands() {
         }
         assert_eq!(shown, value);
         assert_eq!(receiver.posts()[0].json()["entry"][0]["id"], "77");
+    }
+}
+
+#[tokio::test]
+async fn every_field_that_is_listed_goes_out_by_its_name_alone() {
+    let (simulator, receiver) = subscribed(at_once()).await;
+    let post = async |body: Value| call(simulator.address(), "POST", "/_sim/event", Some(&body)).await;
+    let refused = post(json!({"field": "security"})).await.json();
+    assert!(refused["error"].as_str().is_some_and(|why| why.starts_with("phone_number_id: ")), "{refused}");
+    simulator.define_number(Number { id: "1001".to_owned(), waba_id: "77".to_owned() }).expect("a number");
+    let fields = call(simulator.address(), "GET", "/_sim/fields", None).await.json()["fields"].as_array().expect("a list").clone();
+    assert!(fields.len() >= 28, "{fields:#?}");
+    for field in &fields {
+        receiver.forget();
+        let name = field["field"].as_str().expect("a name");
+        let answer = post(json!({"field": name, "from": USER, "with": {"more": 7, "event": null}})).await;
+        assert_eq!((answer.status, &answer.json()["told"]), (200, &json!(1)), "{name}");
+        assert!(simulator.settled().await);
+        let shown = receiver.values(name).remove(0);
+        assert_eq!((shown["more"].as_u64(), shown.get("event")), (Some(7), None), "{shown}");
+        let number = shown["metadata"]["phone_number_id"].as_str();
+        assert_eq!(number.is_some(), field["of_a_number"] == true, "{shown}");
+        assert_eq!(receiver.posts()[0].json()["entry"][0]["id"], "77", "{name}");
+    }
+    for (bad, named) in [
+        (json!({"field": "a_field_of_next_year"}), "value"),
+        (json!({"field": "flows", "value": {}, "with": {"a": 1}}), "with"),
+        (json!({"field": "flows", "from": "nobody"}), "from"),
+    ] {
+        let refused = post(bad).await;
+        assert_eq!(refused.status, 400);
+        let why = refused.json()["error"].as_str().expect("a sentence").to_owned();
+        assert!(why.starts_with(named), "{why}");
     }
 }
 
