@@ -85,6 +85,9 @@ impl EndpointUrl {
         let is_tls = match (url.scheme(), rules.plain_http) {
             ("https", _) => true,
             ("http", PlainHttp::ToAllowedNetworks | PlainHttp::Anywhere) => false,
+            ("http", PlainHttp::Never) => {
+                return Err(fault("must begin with https://; http:// only into `webhooks.allowed_networks`, with `webhooks.allow_http`"));
+            }
             _ => return Err(fault("must begin with https://")),
         };
         if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {

@@ -37,7 +37,8 @@ words! {
         Flows = 14 "flows",
         /// Everything that has no name of its own here, also what Meta invented yesterday.
         Other = 15 "other",
-        /// The gateway's own: message_resolved, endpoint_disabled, balance_low.
+        /// The gateway's own: message_resolved, endpoint_disabled, endpoint_failing, backlog_overflow,
+        /// balance_low.
         Gateway = 16 "gateway",
     }
 }

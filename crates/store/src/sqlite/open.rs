@@ -41,7 +41,7 @@ const GROWS_BY_BYTES: i32 = 256 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it.
-    #[error("the data folder {folder} is in use by another process")]
+    #[error("the data folder {folder} is in use by another process: stop that one first, or use another folder")]
     InUse {
         /// The folder.
         folder: PathBuf,
