@@ -147,15 +147,6 @@ impl KeyDigest {
     pub fn of(pepper: &[u8; 32], text: &str) -> KeyDigest {
         KeyDigest(*blake3::keyed_hash(pepper, text.as_bytes()).as_bytes())
     }
-
-    /// The first 16 bytes: enough to tell any number of keys apart, and half the memory in a table
-    /// of a million.
-    #[must_use]
-    pub fn prefix16(&self) -> [u8; 16] {
-        let mut half = [0; 16];
-        half.copy_from_slice(&self.0[..16]);
-        half
-    }
 }
 
 impl fmt::Debug for KeyDigest {

@@ -140,7 +140,7 @@ impl Serialize for Currency {
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Currency::parse(&text).ok_or_else(|| serde::de::Error::custom("a currency is three capital letters such as USD"))
+        Currency::parse(&text).ok_or_else(|| serde::de::Error::custom("must be three capital letters such as USD"))
     }
 }
 

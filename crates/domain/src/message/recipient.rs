@@ -24,16 +24,6 @@ impl Recipient {
             Recipient::User(id) => id.as_str(),
         }
     }
-
-    /// The two capital letters that a BSUID begins with, which decide its market (contract §6).
-    /// `None` for a phone number: its market is found by its longest prefix.
-    #[must_use]
-    pub fn country_prefix(&self) -> Option<&str> {
-        match self {
-            Recipient::Phone(_) => None,
-            Recipient::User(id) => Some(id.country()),
-        }
-    }
 }
 
 /// Fewest digits of a phone number, country code included.

@@ -166,12 +166,6 @@ impl Cards {
         self.cards.iter()
     }
 
-    /// Whether a wallet may have this currency.
-    #[must_use]
-    pub fn has_currency(&self, currency: Currency) -> bool {
-        self.cards.iter().any(|card| card.currency() == currency)
-    }
-
     /// The card in force on a civil date: the last edition of the latest that has begun, or before
     /// them all the first.
     #[must_use]
@@ -215,11 +209,5 @@ impl CardSchedule {
     #[must_use]
     pub fn at(&self, at: UnixMs) -> &Arc<RateCard> {
         self.later.iter().rev().find(|(from, _)| *from <= at).map_or(&self.first, |(_, card)| card)
-    }
-
-    /// When the card after the one in force begins, if there is one.
-    #[must_use]
-    pub fn next_change(&self, at: UnixMs) -> Option<UnixMs> {
-        self.later.iter().map(|(from, _)| *from).find(|from| *from > at)
     }
 }

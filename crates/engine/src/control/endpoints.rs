@@ -349,15 +349,6 @@ impl Engine {
         Ok(replayed)
     }
 
-    /// Gives up what waits for an endpoint. Returns how many.
-    ///
-    /// # Errors
-    /// Not found.
-    pub async fn drop_endpoint_backlog(&self, app: &App, name: &str) -> Result<u64, ControlFault> {
-        let known = self.endpoint_named(app, name)?;
-        Ok(self.store.drop_backlog(app.row.organization, known.row.key).await?)
-    }
-
     fn delivery_filter(&self, app: &App, query: &DeliveryQuery) -> Result<DeliveryFilter, ControlFault> {
         let endpoint = match &query.endpoint {
             Some(name) => Some(self.endpoint_named(app, name)?.row.key),

@@ -187,15 +187,6 @@ pub enum Behaviour {
     },
 }
 
-/// The version of HTTP that a behaviour is carried out on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1, plain or over TLS.
-    Http1,
-    /// HTTP/2, plain or over TLS.
-    Http2,
-}
-
 /// A behaviour that cannot be carried out as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -234,16 +225,6 @@ impl Behaviour {
     /// it whole.
     pub fn is_recorded(&self) -> bool {
         matches!(self, Behaviour::Delay { .. }) || self.decided_at() >= Stage::Body
-    }
-
-    /// Whether it means something of its own on this version of HTTP; where not,
-    /// its description says what happens instead.
-    pub fn applies_to(&self, protocol: Protocol) -> bool {
-        match self {
-            Behaviour::ResetStream { .. } | Behaviour::GoAway { .. } => protocol == Protocol::Http2,
-            Behaviour::ChunkedCut { .. } | Behaviour::AnswerTwice => protocol == Protocol::Http1,
-            _ => true,
-        }
     }
 
     /// Whether the message counts as taken (gets an id, and [`crate::phones::Events`]

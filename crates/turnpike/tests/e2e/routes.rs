@@ -34,7 +34,7 @@ async fn an_operators_wrong_query_names_its_field_in_our_shape() {
         ("/rates/price?to=905321234567&category=marketing&day=1", "day", "is not known here; known are to, category, app, at"),
         ("/rates/price?to=905321234567&category=marketing&at=soon", "at", "must be a date"),
         ("/rates/price?to=abc&category=marketing", "to", "must be 7 to 15 digits"),
-        ("/rates?currency=dollars", "currency", "a currency is three capital letters"),
+        ("/rates?currency=dollars", "currency", "must be three capital letters"),
         ("/messages?limit=many", "limit", "must be a whole number"),
         ("/messages?limit=-1", "limit", "must be a whole number"),
         ("/messages?state=gone", "state", "must be one of"),
