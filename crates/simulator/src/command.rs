@@ -301,8 +301,10 @@ fn recipients_help() -> String {
          POST   /_sim/template             {{\"name\": \"order_confirmation\", \"status\": \"PAUSED\"}}\n  \
          POST   /_sim/preference           {{\"from\": \"905321234567\", \"value\": \"stop\"}}\n  \
          POST   /_sim/event                {{\"field\": \"account_update\", \"value\": {{…}}}}\n  \
-         POST   /_sim/plan                 {{\"match\": {{\"to\": \"905321234567\"}}, \"plan\": \"reversed\"}}; GET /_sim/plans lists them\n  \
+         POST   /_sim/plan                 {{\"match\": {{\"to\": \"905321234567\"}}, \"plan\": \"reversed\"}}; GET /_sim/plans\n  \
          POST   /_sim/users, /_sim/numbers who is who\n  \
+         POST   /_sim/forget               {{\"name\": \"905321234567\"}}: that user is forgotten\n  \
+         GET    /_sim/fields               the fields that /_sim/event knows by their names\n  \
          POST   /_sim/wabas                {{\"id\": \"102290129340398\", \"timezone_id\": \"58\"}}\n  \
          POST   /_sim/clock/advance        {{\"seconds\": 3600}}; /_sim/clock takes {{\"speed\": 60}}\n"
     );

@@ -302,7 +302,7 @@ pub(crate) fn number_for(world: &World, person: &Person) -> Result<String, Strin
     theirs
         .or_else(|| world.numbers.only_one())
         .or_else(|| world.sent.newest(|_| true).map(number))
-        .ok_or_else(|| "phone_number_id: is required, since no number has written to anybody yet".to_owned())
+        .ok_or_else(|| "phone_number_id: is required: no number is declared, and none has sent since the first subscription".to_owned())
 }
 
 fn ago(now: Timestamp, seconds: u32) -> Timestamp {

@@ -312,7 +312,9 @@ pub(crate) async fn subscribe(world: &World, subscription: Subscription, made: M
 
 pub(crate) fn status_now(world: &World, status: StatusNow) -> Result<Happened, String> {
     let message = match (&status.message_id, &status.to) {
-        (Some(wamid), _) => world.sent.by_wamid(wamid).ok_or_else(|| format!("message_id: no message {wamid} is remembered"))?,
+        (Some(wamid), _) => world.sent.by_wamid(wamid).ok_or_else(|| {
+            format!("message_id: no message {wamid} is remembered; messages are, from the first subscription on, the newest 50,000")
+        })?,
         (None, to) => {
             let person = to.as_deref().map(|to| inbound::person(world, to, "to")).transpose()?;
             let fits = |user: &str| person.as_ref().is_none_or(|person| user == person.user_id || Some(user) == person.phone.as_deref());

@@ -16,7 +16,7 @@ use crate::output::Cell;
 /// Copy the database while the gateway runs.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
-The master key is not in a backup: keep a copy of it elsewhere, since without it no API key works and
+The master key is not in a backup: keep a copy elsewhere, since without it no API key works and
 no token opens.
 
 Example:

@@ -12,7 +12,7 @@ use crate::output::Style;
 /// Check the gateway and its surroundings.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Looks at the data folder, the disk, the database, the ledger, at each application's token at Meta, at\nendpoints that do not take their events, and at what waits in quarantine.\nExit code 1 where a check fails."
+    after_help = "Looks at the data folder, the disk, the database, the ledger, each application's token at Meta,\nendpoints that do not take their events, what waits in quarantine, and erasures that are late.\nExit code 1 where a check fails."
 )]
 pub(crate) struct Args {
     #[command(flatten)]

@@ -15,8 +15,8 @@ use crate::output::Side;
 #[command(after_help = "\
 Nothing that Meta signed is lost: what is about a number that no application has, or cannot be read
 by this version, is kept here. Connect the number or upgrade, then replay it. What something of the
-gateway's own stood in the way of (why: poison) is tried five times by itself, over some three hours;
-after that it waits for you: `show` says what stood in its way.
+gateway's own stood in the way of (why: poison) is tried five times by itself, over some three
+hours; after that it waits for you: `show` says what stood in its way.
 
 Examples:
   turnpike quarantine list

@@ -96,6 +96,27 @@ fn leaves(command: &clap::Command, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
+/// What stands below or above the options of a command's help and of those below it.
+fn prose(command: &clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+    let texts = [command.get_after_help(), command.get_after_long_help(), command.get_long_about()];
+    found.extend(texts.into_iter().flatten().map(|text| (path.to_owned(), text.to_string())));
+    for sub in command.get_subcommands() {
+        prose(sub, &format!("{path} {}", sub.get_name()), found);
+    }
+}
+
+#[test]
+fn no_line_of_a_help_is_so_long_that_it_is_broken_again() {
+    let mut found = Vec::new();
+    prose(&Cli::command(), "turnpike", &mut found);
+    assert!(found.len() > 20, "the texts are found: {}", found.len());
+    for (path, text) in found {
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{path} --help: {line}");
+        }
+    }
+}
+
 /// The words of a line that name its command.
 fn named(line: &str, all: &BTreeSet<String>) -> Option<String> {
     all.iter().filter(|path| line == path.as_str() || line.starts_with(&format!("{path} "))).max_by_key(|path| path.len()).cloned()

@@ -47,10 +47,10 @@ enum Command {
     /// Erase what is kept of a user: bodies, events, webhooks, window
     #[command(after_help = "\
 One name is enough: whatever other number or user id the kept events know the same user by is erased
-with it, in the organization's messages, events and webhooks, in quarantine, and in the record of the
-built-in simulator. On a large store it goes on behind the command, beside sends: turnpike user
-erasures shows how far it is, also after a restart. Webhooks in quarantine that nobody can read are
-counted: they go by age. The books keep the amounts, which name nobody.
+with it, in the organization's messages, events and webhooks, in quarantine, and in the record of
+the built-in simulator. On a large store it goes on behind the command, beside sends and over
+restarts: `turnpike user erasures` shows how far it is. Webhooks in quarantine that nobody can read
+are counted: they go by age. The books keep the amounts, which name nobody.
 
 A backup that was made before still holds the user. Restoring it applies the erasure again, from
 erasures.journal: see turnpike restore --help.")]

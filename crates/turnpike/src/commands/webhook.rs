@@ -40,8 +40,8 @@ enum Command {
     /// Make an endpoint or change it; the secrets of a new one are shown this once
     #[command(after_help = "\
 A new endpoint needs --url. One that exists keeps whatever is not named, its secrets among it; these
-are shown once, so --json holds `secret` and `bearer` only where they are new or given here. A script
-that must have all four of `id`, `url`, `secret` and `bearer` each time brings --secret-file and
+are shown once, so --json holds `secret` and `bearer` only where they are new or given here. A
+script that must have `id`, `url`, `secret` and `bearer` each time brings --secret-file and
 --bearer-file along, or runs `turnpike webhook rotate --bearer --json`, which answers new ones. In
 `turnpike demo` they are always shown.
 
@@ -61,8 +61,8 @@ Examples:
     Test(Which),
     /// Make a new signing secret; the old one also signs for 24 hours
     #[command(after_help = "\
-For 24 hours `webhook-signature` holds both, and `X-Hub-Signature-256`, which holds one, stays with the
-old one. Rotating again meanwhile ends the oldest at once.")]
+For 24 hours `webhook-signature` holds both. `X-Hub-Signature-256` has room for one and stays with
+the old one. Rotating again meanwhile ends the oldest at once.")]
     Rotate {
         #[command(flatten)]
         which: Which,
