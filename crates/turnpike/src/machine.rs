@@ -1,4 +1,4 @@
-//! What `doctor` learns of the machine: the data folder, the disk, the clock, the configuration.
+//! What `doctor` learns of the machine: the data folder, the master key, the disk, the configuration.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

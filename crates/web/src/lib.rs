@@ -2,7 +2,8 @@
 //!
 //! [`server`] is the front door: sockets, limits, framing, draining. [`error`] is the one place
 //! that writes an error, from a catalogue that docs/errors.md is made from. [`router`] sends a
-//! request to who answers it; [`operations`] answers what operators and their machines ask.
+//! request to who answers it: [`messaging`] customers' programs, [`meta`] Meta's webhooks,
+//! [`operator`] the program's commands, [`operations`] health checks, metrics and the page of errors.
 
 pub mod error;
 pub mod gate;

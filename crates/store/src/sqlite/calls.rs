@@ -8,7 +8,7 @@ use turnpike_domain::time::{UnixMs, UtcDay};
 
 use super::messages::{self as stored, Forgotten, Page, Question};
 use super::writer::Job;
-use super::{SqliteStore, events, journal, statement, verify};
+use super::{SqliteStore, events, statement, verify, wallets};
 use crate::ledger::{Ledger, LegMoved, MoveLeg, MoveWallet, StatementPage, StatementQuery, Verification, Wallet, WalletMoved};
 use crate::messages::{
     Admission, Admit, DayUsage, Hash16, MessageFilter, MessageRecord, Messages, Outcome, Recalled, RecentSend, Resolve, Settled,
@@ -113,7 +113,7 @@ impl Ledger for SqliteStore {
     }
 
     fn wallets(&self, organization: OrganizationId) -> Answer<'_, Vec<Wallet>> {
-        Box::pin(self.read(move |snapshot| journal::wallets(snapshot, organization)))
+        Box::pin(self.read(move |snapshot| wallets::of(snapshot, organization)))
     }
 
     fn balance(&self, organization: OrganizationId, mode: Mode) -> Answer<'_, Option<Balance>> {

@@ -15,7 +15,6 @@ mod events;
 mod failure;
 mod filter;
 mod hash_index;
-mod journal;
 mod keeper;
 mod keys;
 mod ledger;
@@ -34,6 +33,7 @@ mod statements;
 mod templates;
 mod users;
 mod verify;
+mod wallets;
 mod writer;
 
 use std::path::{Path, PathBuf};

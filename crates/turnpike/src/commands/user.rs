@@ -1,4 +1,4 @@
-//! `turnpike user`: what is known of an application's users, where the window or opt-outs are enforced.
+//! `turnpike user`: what is known of an application's users (windows, opt-outs), and forgetting one.
 
 use clap::{Args as ClapArgs, Subcommand};
 use serde_json::{Value, json};

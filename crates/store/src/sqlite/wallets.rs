@@ -1,4 +1,4 @@
-//! The journal as people read it: wallets.
+//! Wallets as people read them: a balance that is committed, not the one in the writer's memory.
 
 use rusqlite::Connection;
 use turnpike_domain::ids::OrganizationId;
@@ -10,7 +10,7 @@ use super::failure::{Failure, corrupt};
 use crate::ledger::Wallet;
 
 /// Both wallets of an organization.
-pub(super) fn wallets(connection: &Connection, organization: OrganizationId) -> Result<Vec<Wallet>, Failure> {
+pub(super) fn of(connection: &Connection, organization: OrganizationId) -> Result<Vec<Wallet>, Failure> {
     let mut statement = connection.prepare_cached(
         "SELECT w.mode, o.currency, w.posted, w.held_base, w.held_meta
          FROM wallets w
