@@ -78,7 +78,13 @@ pub(super) fn migrate(connection: &mut Connection, now: UnixMs) -> Result<(), Op
             params![i64::try_from(place + 1).unwrap_or(i64::MAX), migration.name, migration.checksum(), now.0],
         )?;
         step.commit()?;
-        tracing::info!(schema.version = place + 1, "brought the database to schema version {} ({})", place + 1, migration.name);
+        // A new database had nothing to bring over: one line says that it was made.
+        if !applied.is_empty() {
+            tracing::info!(schema.version = place + 1, "brought the database to schema version {} ({})", place + 1, migration.name);
+        }
+    }
+    if applied.is_empty() {
+        tracing::info!(schema.version = newest_version(), "made a new database");
     }
     Ok(())
 }
