@@ -1,4 +1,4 @@
-//! The two ways in which a store can fail its callers.
+//! The ways in which a store can fail its callers.
 
 /// The store cannot be relied on for this call.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +8,14 @@ pub enum StoreError {
     #[error("the store is unavailable: {reason}")]
     Unavailable {
         /// What happened, for the operator's log.
+        reason: String,
+    },
+    /// The commit that it was part of met a broken row or a bug, its own or another's, and was undone.
+    /// The store goes on. Whether a write took place is unknown to the caller all the same; who asks
+    /// again is asked alone, and meets this again only for a reason of his own.
+    #[error("the write was undone: {reason}")]
+    Undone {
+        /// What was met, for the operator's log.
         reason: String,
     },
     /// A row does not say what it must.

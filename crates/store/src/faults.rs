@@ -23,6 +23,8 @@ pub enum Fault {
     UnavailableAfterCommit,
     /// The call answers [`StoreError::Corrupt`] and nothing happened.
     Corrupt,
+    /// The call answers [`StoreError::Undone`] and nothing happened.
+    Undone,
     /// The call begins after this long, then goes on as ever.
     Delay(Duration),
     /// The call happens at once; its answer comes this long after the commit.
@@ -228,6 +230,7 @@ impl FaultyStore {
                     Err(scripted())
                 }
                 Fault::Corrupt => Err(StoreError::Corrupt { table: "scripted", column: "scripted", id: format!("{method:?}") }),
+                Fault::Undone => Err(StoreError::Undone { reason: "a test asked for this".to_owned() }),
                 Fault::Delay(long) => {
                     tokio::time::sleep(long).await;
                     go(inner).await

@@ -385,6 +385,18 @@ struct After {
     reread: HashSet<(ApplicationId, String)>,
 }
 
+impl After {
+    /// What follows from both.
+    fn join(&mut self, other: After) {
+        let After { moved, hints, changed, resolved, reread } = other;
+        self.moved.extend(moved);
+        self.hints.extend(hints);
+        self.changed.extend(changed);
+        self.resolved |= resolved;
+        self.reread.extend(reread);
+    }
+}
+
 /// What is still to be known of an event once it is the store's.
 struct Known {
     identity: Hash16,

@@ -20,11 +20,11 @@ use futures_util::FutureExt as _;
 use hashbrown::HashSet;
 use turnpike_domain::webhook::{self, Item};
 use turnpike_store::StoreError;
-use turnpike_store::events::{Poisoned, Quarantine, QuarantineReason, Recorded};
+use turnpike_store::events::{Intake, Poisoned, Quarantine, QuarantineReason, Recorded};
 use turnpike_store::messages::Hash16;
 
 use super::callback::Restoring;
-use super::{After, Kept, Signer};
+use super::{After, Kept, Read, Signer};
 use crate::Engine;
 use crate::control::ControlFault;
 
@@ -45,7 +45,7 @@ pub(super) enum Stopped {
 impl From<StoreError> for Stopped {
     fn from(error: StoreError) -> Stopped {
         match error {
-            StoreError::Corrupt { .. } => Stopped::InTheWay(error.to_string()),
+            StoreError::Corrupt { .. } | StoreError::Undone { .. } => Stopped::InTheWay(error.to_string()),
             StoreError::Unavailable { .. } => Stopped::Store(error),
         }
     }
@@ -83,12 +83,49 @@ impl Engine {
         let mut read = self.read_post(signer, body, kept).await?;
         let quarantined = read.intake.quarantine.len();
         let mut poison = std::mem::take(&mut read.poison);
-        let (after, recorded, broken) = self.record_read(read).await?;
+        let (after, recorded, broken) = match self.record_read(read).await {
+            // Something in the same commit, perhaps not even of this POST, stood in the way of all of it.
+            Err(StoreError::Corrupt { .. } | StoreError::Undone { .. }) => {
+                let read = self.read_post(signer, body, kept).await?;
+                self.record_one_by_one(read).await?
+            }
+            recorded => recorded?,
+        };
         if !broken.is_empty() {
             poison.extend(self.parts_of(signer, body, broken));
         }
         let poisoned = if poison.is_empty() { Ok(Vec::new()) } else { self.keep_poison(poison).await };
         Ok(Taken { after, recorded, quarantined, poisoned })
+    }
+
+    /// Records each event in a call of its own, so that what one of them meets is that one's alone.
+    async fn record_one_by_one(&self, read: Read) -> Result<(After, Vec<Recorded>, Vec<(Hash16, String)>), StoreError> {
+        let Read { mut intake, mut after, .. } = read;
+        let (mut all, mut in_the_way) = (Vec::new(), Vec::new());
+        let (events, received_at) = (std::mem::take(&mut intake.events), intake.received_at);
+        let mut moved = std::mem::take(&mut after.moved);
+        let rest = Read { intake, after, poison: Vec::new() };
+        let (mut after, _, _) = self.record_read(rest).await?;
+        for event in events {
+            let identity = event.identity;
+            let (of_it, of_others) = moved.into_iter().partition(|moved| moved.identity == identity);
+            moved = of_others;
+            let alone = Read {
+                intake: Intake { received_at, events: vec![event], ..Intake::default() },
+                after: After { moved: of_it, ..After::default() },
+                poison: Vec::new(),
+            };
+            match isolated(self.record_read(alone)).await {
+                Ok((follows, recorded, broken)) => {
+                    after.join(follows);
+                    all.extend(recorded);
+                    in_the_way.extend(broken);
+                }
+                Err(Stopped::InTheWay(fault)) => in_the_way.push((identity, fault)),
+                Err(Stopped::Store(error)) => return Err(error),
+            }
+        }
+        Ok((after, all, in_the_way))
     }
 
     /// A part as it is kept; the whole POST where even that meets a bug.

@@ -453,11 +453,13 @@ impl Job {
     /// What nobody waits for any more is tried until the store takes it or the gateway stops: what
     /// Meta said must not be forgotten while we still know it.
     async fn settle_in_the_end(&mut self, outcome: Outcome) {
+        let mut wait = LATE_SETTLE_RETRY;
         while !self.settle_once(&outcome).await {
-            if self.engine.stopping().run_until_cancelled(tokio::time::sleep(LATE_SETTLE_RETRY)).await.is_none() {
+            if self.engine.stopping().run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 tracing::error!("a message's outcome was not stored before the stop; the next start finds it unknown");
                 return;
             }
+            wait = (wait * 2).min(LATE_SETTLE_RETRY_MAX);
         }
     }
 
@@ -468,7 +470,8 @@ impl Job {
                 true
             }
             Err(error) => {
-                tracing::error!(error = %error, outcome = ?outcome.kind, "settling a message; its money stays held");
+                let id = self.progress.admitted.get().map(tracing::field::display);
+                tracing::error!(error = %error, message.id = id, outcome = ?outcome.kind, "settling a message; its money stays held");
                 false
             }
         }
@@ -540,6 +543,8 @@ const SETTLE_TRIES: u32 = 7;
 /// Once nobody waits: often enough for a store that was gone for a moment, seldom enough for one
 /// that stays away.
 const LATE_SETTLE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+/// It doubles up to this: what a broken row stands in the way of undoes a commit at each try.
+const LATE_SETTLE_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// What `is_fake` answers: Meta's shape, the caller's own number.
 fn fake_answer(recipient: &str, wamid: &str, kind: MessageKind) -> String {

@@ -178,3 +178,21 @@ async fn endpoints_whose_standing_is_written_together_are_read_anew_together() {
     let readings = house.faults.calls(Method::Endpoints) - before;
     assert!(readings <= all / 2, "{readings} readings for {all} endpoints");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_that_cannot_be_recorded_together_are_recorded_one_by_one() {
+    let house = House::new(quick()).await;
+    let receiver = Receiver::start(Behaviour::Answer(200, "")).await;
+    house.endpoint(receiver.url(), |_| ()).await;
+    let app = house.app("acme");
+    // The first attempt alone, and then twice by itself: it counts as not made. All others go on.
+    house.faults.fail_next(Method::Finish, Fault::Undone);
+    house.faults.fail_next(Method::Finish, Fault::Undone);
+    let first = house.event(&app, 1, "first").await;
+    eventually("it is asked for alone", Duration::from_secs(10), || house.faults.calls(Method::Finish) >= 2).await;
+    let next = house.event(&app, 2, "next").await;
+    house.until(&next, DeliveryState::Delivered).await;
+    assert_eq!(house.delivery(&first).await.state, DeliveryState::Pending);
+    let house = house.again().await;
+    house.until(&first, DeliveryState::Delivered).await;
+}

@@ -69,6 +69,28 @@ fn a_part_that_meets_a_bug_or_a_broken_row_is_kept_and_the_rest_is_answered_200(
 }
 
 #[test]
+fn a_part_that_undoes_the_commit_of_its_batch_is_looked_for_event_by_event() {
+    let house = house();
+    house.run(async {
+        let batch = batch(&house).await;
+        let calls = house.faults().calls(Method::Record);
+        // The batch; then what was sent as it came, then the status alone, then the message alone.
+        house.faults().fail_next(Method::Record, Fault::Undone);
+        house.faults().pass_next(Method::Record);
+        house.faults().fail_next(Method::Record, Fault::Undone);
+        post(&house, &batch).await;
+        assert_eq!((house.faults().calls(Method::Record) - calls, count(&house).await), (4, 1), "the message");
+        let kept = kept(&house).await;
+        assert_eq!((kept.reason, kept.tries), (QuarantineReason::Poison, 1));
+        house.clock.advance(POISON_AGAIN_AFTER_MS[0]);
+        house.engine().sweep().await.expect("the store answers");
+        assert_eq!(count(&house).await, 2);
+        assert!(house.only_message().await.money.meta.taken() > META, "what the status says of money came with it");
+    });
+    house.finish();
+}
+
+#[test]
 fn what_heals_by_itself_is_taken_in_by_the_next_try() {
     let house = house();
     house.run(async {

@@ -30,7 +30,7 @@ impl Messages for SqliteStore {
     }
 
     fn resolve(&self, batch: Vec<Resolve>) -> Answer<'_, Vec<Settled>> {
-        Box::pin(self.ask(|caller| Job::Resolve(batch, caller)))
+        Box::pin(self.ask_each(batch, Job::Resolve, |fault| Settled::Broken { fault }))
     }
 
     fn may_know(&self, idempotency: &Hash16) -> bool {
@@ -109,7 +109,7 @@ impl Ledger for SqliteStore {
     }
 
     fn move_legs(&self, batch: Vec<MoveLeg>) -> Answer<'_, Vec<LegMoved>> {
-        Box::pin(self.ask(|caller| Job::MoveLegs(batch, caller)))
+        Box::pin(self.ask_each(batch, Job::MoveLegs, |fault| LegMoved::Broken { fault }))
     }
 
     fn wallets(&self, organization: OrganizationId) -> Answer<'_, Vec<Wallet>> {

@@ -11,13 +11,21 @@ pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     /// The rows say something that they cannot.
     Store(StoreError),
+    /// The commit itself failed: whether it is on disk is unknown.
+    Commit(rusqlite::Error),
+    /// A bug of ours stopped the writer in the middle of it.
+    Bug,
 }
 
 impl Failure {
     /// Whether the file or the disk is to blame: after that no later answer could be trusted, so
     /// the writer stops for good (reliability §e).
     pub(super) fn is_fatal(&self) -> bool {
-        let Failure::Sqlite(error) = self else { return false };
+        let error = match self {
+            Failure::Sqlite(error) => error,
+            Failure::Commit(_) => return true,
+            Failure::Store(_) | Failure::Bug => return false,
+        };
         matches!(
             error.sqlite_error_code(),
             Some(
@@ -35,11 +43,36 @@ impl Failure {
 }
 
 impl Failure {
+    /// Whether it is about what was written, and not about the file, the disk or the schema: then what
+    /// was begun can be undone, and the writer goes on from what is on disk.
+    pub(super) fn can_be_undone(&self) -> bool {
+        let error = match self {
+            Failure::Store(_) | Failure::Bug => return true,
+            Failure::Commit(_) => return false,
+            Failure::Sqlite(error) => error,
+        };
+        let is_of_values = matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig | ErrorCode::ParameterOutOfRange)
+        );
+        is_of_values || is_unreadable(error) || matches!(error, rusqlite::Error::QueryReturnedNoRows)
+    }
+
+    /// What is told to whom it happened.
+    pub(super) fn told(&self) -> StoreError {
+        match self {
+            Failure::Store(StoreError::Corrupt { table, column, id }) => StoreError::Corrupt { table, column, id: id.clone() },
+            failure if failure.can_be_undone() => StoreError::Undone { reason: failure.to_string() },
+            failure => StoreError::unavailable(failure),
+        }
+    }
+
     /// Whether what a row says is to blame, and nothing else: another row may well be read.
     pub(super) fn is_about_a_row(&self) -> bool {
         match self {
             Failure::Store(error) => matches!(error, StoreError::Corrupt { .. }),
             Failure::Sqlite(error) => is_unreadable(error),
+            Failure::Commit(_) | Failure::Bug => false,
         }
     }
 
@@ -84,6 +117,7 @@ impl From<Failure> for StoreError {
             Failure::Sqlite(error) if is_unreadable(&error) => StoreError::Corrupt { table: "?", column: "?", id: error.to_string() },
             Failure::Sqlite(error) => StoreError::unavailable(error),
             Failure::Store(error) => error,
+            failure @ (Failure::Commit(_) | Failure::Bug) => failure.told(),
         }
     }
 }
@@ -91,8 +125,9 @@ impl From<Failure> for StoreError {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Sqlite(error) => error.fmt(f),
+            Failure::Sqlite(error) | Failure::Commit(error) => error.fmt(f),
             Failure::Store(error) => error.fmt(f),
+            Failure::Bug => f.write_str("the writer met a bug"),
         }
     }
 }

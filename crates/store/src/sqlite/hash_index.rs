@@ -209,6 +209,13 @@ impl HashIndex {
         Ok((index, covered))
     }
 
+    /// Takes the place of what was read anew: what was added here since the last commit is forgotten.
+    pub(super) fn take_over(&self, read: HashIndex) {
+        let mut state = self.state.write();
+        let mut filters = self.filters.write();
+        (*state, *filters) = (read.state.into_inner(), read.filters.into_inner());
+    }
+
     /// False means that the hash is certainly in no segment, no tail and not pinned.
     pub(super) fn may_know(&self, hash: &Hash16) -> bool {
         let mixed = mix(hash);

@@ -65,6 +65,9 @@ const DISK_FREE_MIN: u64 = 64 << 20;
 pub struct Options {
     /// The data folder; made where it is missing.
     pub folder: PathBuf,
+    /// A folder on another machine or disk, where a second copy of the journal of erasures is kept; it is
+    /// not made where it is missing.
+    pub erasures_copy: Option<PathBuf>,
     /// Turns message keys into public ids.
     pub cipher: MessageCipher,
     /// Now, for what the start itself records.
@@ -145,14 +148,14 @@ impl SqliteStore {
     /// # Errors
     /// See [`OpenError`]; nothing of ours runs afterwards.
     pub fn open(options: Options) -> Result<(SqliteStore, Recovery), OpenError> {
-        let Options { folder, cipher, now, fatal, tuning } = options;
+        let Options { folder, erasures_copy, cipher, now, fatal, tuning } = options;
         let lock = open::take_lock(&folder)?;
         let file = folder.join(DATABASE_FILE);
         let database = Arc::new(open::make(&file)?);
         let mut connection = open::writing(&file, tuning.checkpoint_ceiling_pages)?;
         migrate::migrate(&mut connection, now)?;
         recover::recognise(&connection, &cipher)?;
-        let (erasures, owed) = erasures::adopt(&mut connection, &folder)?;
+        let (erasures, owed) = erasures::adopt(&mut connection, &folder, erasures_copy)?;
         let recover::Recovered { memory, idempotency, wamids, events, recovery } =
             recover::recover(&mut connection, &tuning, now).map_err(OpenError::from)?;
         let recovery = Recovery { erasures: owed, ..recovery };
@@ -243,7 +246,10 @@ impl SqliteStore {
 
     /// Leaves a job with the writer and waits for its answer.
     async fn ask<T: Send + 'static>(&self, job: impl FnOnce(Caller<T>) -> Job) -> Result<T, StoreError> {
-        let gone = || StoreError::unavailable(self.queue.ended().unwrap_or_else(|| "the writer has stopped".to_owned()));
+        let gone = || match self.queue.ended() {
+            Some(reason) => StoreError::unavailable(reason),
+            None => StoreError::Undone { reason: "something in the same commit stood in its way".to_owned() },
+        };
         if self.inline {
             let (caller, answer) = Caller::thread();
             self.queue.push(job(caller))?;
@@ -252,6 +258,30 @@ impl SqliteStore {
         let (caller, answer) = Caller::task();
         self.queue.push(job(caller))?;
         answer.await.map_err(|_| gone())?
+    }
+
+    /// Leaves a batch with the writer in one job, and where that is undone each of it in one of its own:
+    /// what stands in the way of one is told in that one's answer, and the others are written.
+    async fn ask_each<T: Clone, A: Send + 'static>(
+        &self,
+        batch: Vec<T>,
+        job: impl Fn(Vec<T>, Caller<Vec<A>>) -> Job,
+        broken: impl Fn(String) -> A,
+    ) -> Result<Vec<A>, StoreError> {
+        let each = batch.clone();
+        let stands_in_the_way = |error: &StoreError| matches!(error, StoreError::Undone { .. } | StoreError::Corrupt { .. });
+        match self.ask(|caller| job(batch, caller)).await {
+            Err(error) if stands_in_the_way(&error) => {}
+            answered => return answered,
+        }
+        let mut answers = Vec::with_capacity(each.len());
+        for one in each {
+            match self.ask(|caller| job(vec![one], caller)).await {
+                Err(error) if stands_in_the_way(&error) => answers.push(broken(error.to_string())),
+                answered => answers.extend(answered?),
+            }
+        }
+        Ok(answers)
     }
 
     /// Ends the writer after what waits is committed; gives what waits for its end.

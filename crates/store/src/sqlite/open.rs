@@ -187,7 +187,7 @@ impl From<Failure> for OpenError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Sqlite(error) => OpenError::Sqlite(error),
-            Failure::Store(error) => OpenError::Corrupt(error),
+            failure => OpenError::Corrupt(failure.into()),
         }
     }
 }

@@ -1,19 +1,21 @@
 //! What a start does before the first job: rebuilds the writer's memory from rows, and gives every
-//! admitted message that has no outcome one, because nobody will come back for it.
+//! admitted message that has no outcome one, because nobody will come back for it. A writer that has to
+//! begin anew does the same without that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use turnpike_domain::ids::{ApplicationId, MessageCipher, MessageKey};
+use turnpike_domain::ids::{ApplicationId, MessageCipher, MessageKey, OrganizationId};
 use turnpike_domain::ledger::OutcomeKind;
+use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::time::UnixMs;
 
 use super::events::{self, RecoveredEvents};
 use super::failure::{Failure, corrupt};
 use super::hash_index::{self, FILTERED_FOR_MS, HashIndex};
-use super::memory::{Memory, RESOLVED_WAMIDS_MAX};
+use super::memory::{InFlight, Memory, RESOLVED_WAMIDS_MAX};
 use super::messages::KEY_KEPT_MS;
 use super::open::OpenError;
 use super::statement::DISORDER_MS;
@@ -50,6 +52,38 @@ pub(super) fn recognise(connection: &Connection, cipher: &MessageCipher) -> Resu
 /// Recovers.
 pub(super) fn recover(connection: &mut Connection, tuning: &Tuning, now: UnixMs) -> Result<Recovered, Failure> {
     let recovery = settle_the_abandoned(connection, now)?;
+    let Read { memory, idempotency, wamids, events } = read(connection, tuning, now)?;
+    Ok(Recovered { memory, idempotency: Arc::new(idempotency), wamids: Arc::new(wamids), events, recovery })
+}
+
+/// Undoes what is open, and makes memory and indexes what the rows say. What is in flight stays so:
+/// whoever sent it is still there.
+pub(super) fn again(
+    connection: &Connection,
+    tuning: &Tuning,
+    now: UnixMs,
+    known_keys: &HashIndex,
+    known_wamids: &HashIndex,
+) -> Result<(Memory, RecoveredEvents), Failure> {
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    let Read { mut memory, idempotency, wamids, events } = read(connection, tuning, now)?;
+    memory.in_flight = in_flight(connection)?;
+    known_keys.take_over(idempotency);
+    known_wamids.take_over(wamids);
+    Ok((memory, events))
+}
+
+/// What the rows say.
+struct Read {
+    memory: Memory,
+    idempotency: HashIndex,
+    wamids: HashIndex,
+    events: RecoveredEvents,
+}
+
+fn read(connection: &Connection, tuning: &Tuning, now: UnixMs) -> Result<Read, Failure> {
     let mut memory = Memory {
         last_place: connection.query_row(
             "SELECT max(coalesce((SELECT max(key) FROM messages), 0), coalesce((SELECT max(place) FROM wallet_movements), 0))",
@@ -69,7 +103,37 @@ pub(super) fn recover(connection: &mut Connection, tuning: &Tuning, now: UnixMs)
     add_recent_wamids(connection, &wamids, covered)?;
     pin_resolved_wamids(connection, &wamids, &mut memory, now)?;
     let events = events::recover(connection, tuning, now)?;
-    Ok(Recovered { memory, idempotency: Arc::new(idempotency), wamids: Arc::new(wamids), events, recovery })
+    Ok(Read { memory, idempotency, wamids, events })
+}
+
+/// Messages without an outcome.
+fn in_flight(connection: &Connection) -> Result<BTreeMap<MessageKey, InFlight>, Failure> {
+    let settled_to: i64 =
+        connection.query_row("SELECT value FROM marks WHERE name = 'settled'", [], |row| row.get(0)).optional()?.unwrap_or(0);
+    let mut statement = connection.prepare(
+        "SELECT m.key, m.organization, m.application, m.at, m.mode, m.base, m.meta, m.fingerprint, m.idempotency
+         FROM messages m
+         LEFT JOIN outcomes o ON o.message = m.key
+         WHERE m.key > ?1 AND o.message IS NULL
+         ORDER BY m.key",
+    )?;
+    let mut rows = statement.query([settled_to])?;
+    let mut found = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let key = MessageKey(row.get(0)?);
+        let flying = InFlight {
+            organization: OrganizationId(row.get(1)?),
+            application: ApplicationId(row.get(2)?),
+            at: UnixMs(row.get(3)?),
+            mode: Mode::from_number(row.get(4)?).ok_or_else(|| corrupt("messages", "mode", key))?,
+            base: Micros(row.get(5)?),
+            meta: Micros(row.get(6)?),
+            fingerprint: row.get(7)?,
+            idempotency: row.get(8)?,
+        };
+        found.insert(key, flying);
+    }
+    Ok(found)
 }
 
 /// Every admitted message without an outcome gets one. Whether Meta saw a real one cannot be

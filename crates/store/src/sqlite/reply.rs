@@ -6,6 +6,7 @@
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::failure::Failure;
 use crate::StoreError;
 
 /// Proof that the transaction of the current batch is on disk.
@@ -53,6 +54,20 @@ impl<T: Send + 'static> Caller<T> {
         Withheld(Box::new(move || self.send(Ok(answer))))
     }
 
+    /// Keeps the answer until the commit, or says at once why there will be none.
+    ///
+    /// # Errors
+    /// What stands in the way of an answer.
+    pub(super) fn withheld(self, answer: Result<T, Failure>) -> Result<Withheld, Failure> {
+        match answer {
+            Ok(answer) => Ok(self.withhold(answer)),
+            Err(failure) => {
+                self.refuse(failure.told());
+                Err(failure)
+            }
+        }
+    }
+
     /// Says that nothing can be said. Promises nothing, so it may go at any time.
     pub(super) fn refuse(self, error: StoreError) {
         self.send(Err(error));
@@ -67,8 +82,8 @@ impl<T: Send + 'static> Caller<T> {
     }
 }
 
-/// An answer that waits for its commit. Dropped instead, it tells the caller that the store is
-/// unavailable.
+/// An answer that waits for its commit. Dropped instead, it tells the caller that the commit was undone,
+/// or that the store is unavailable.
 pub(super) struct Withheld(Box<dyn FnOnce() + Send>);
 
 impl Withheld {

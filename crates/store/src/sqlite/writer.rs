@@ -10,25 +10,32 @@
 //! An error of disk or file ends the store: the failed batch is never tried again, everyone who
 //! waits hears `Unavailable`, and the `fatal` hook ends the program. The next start knows what was
 //! committed.
+//!
+//! A row that contradicts what is written, or a bug, ends nothing but its batch: that is undone, the
+//! memory is read from the rows again, as a start does but with what is in flight left so, and the next
+//! jobs have a commit each, so that what stands in somebody's way is soon his alone
+//! (docs/decisions/0019).
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use turnpike_domain::ids::{MessageCipher, OrganizationId};
 use turnpike_domain::ledger::Balance;
 use turnpike_domain::send::Mode;
-use turnpike_domain::time::UtcDay;
+use turnpike_domain::time::{UnixMs, UtcDay};
 
 use super::Tuning;
 use super::deliveries::Claims;
 use super::events::{EventState, EventsJob, RecoveredEvents};
-use super::failure::Failure;
+use super::failure::{Failure, corrupt};
 use super::hash_index::HashIndex;
 use super::keeper::{self, Keeper};
 use super::memory::{Memory, RESOLVED_WAMIDS_MAX};
 use super::messages::Forgotten;
 use super::queue::Queue;
+use super::recover;
 use super::reply::{self, Caller, Withheld};
 use super::statements::Statements;
 use crate::StoreError;
@@ -40,6 +47,10 @@ use crate::messages::{Admission, Admit, Outcome, Resolve, Settled};
 /// After this many places the mark of what is settled is written again: a start looks at no more
 /// rows than this, and those in flight.
 const MARK_EVERY: i64 = 8_192;
+
+/// Jobs that have a commit each after one that was undone: who was undone with another asks again
+/// among them.
+const ALONE_AFTER: u32 = 1_000;
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -146,30 +157,66 @@ pub(super) struct WriterSetup {
     pub(super) fatal: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
+/// What outlives a writer that has to begin anew.
+#[derive(Default)]
+struct Line {
+    /// Taken from the queue, and not begun.
+    jobs: VecDeque<Job>,
+    /// Of the commit that is being made; what was begun of it is gone from here.
+    batch: VecDeque<Job>,
+    /// So many jobs have a commit each.
+    alone: u32,
+    /// The newest instant that was committed.
+    newest_at: UnixMs,
+}
+
 /// Runs until the queue ends.
 pub(super) fn run(setup: WriterSetup) {
-    let WriterSetup { connection, memory, idempotency, wamids, events, keeper, cipher, claims, queue, tuning, fatal } = setup;
+    let WriterSetup { connection, mut memory, idempotency, wamids, mut events, keeper, cipher, claims, queue, tuning, fatal } = setup;
     let death = Death { queue: &queue, fatal: fatal.as_ref() };
-    let prepared = Statements::prepare(&connection).and_then(|statements| Ok((statements, EventState::prepare(&connection, events)?)));
-    let ended = prepared.map_err(Failure::from).and_then(|(statements, events)| {
-        let marked = memory.settled_to().0;
-        let mut writer = Writer {
-            connection: &connection,
-            statements,
-            memory,
-            idempotency,
-            wamids,
-            events,
-            keeper,
-            cipher,
-            claims,
-            recorded: Vec::new(),
-            marked,
+    let mut line = Line { newest_at: memory.newest_at, ..Line::default() };
+    let mut begins_anew = false;
+    loop {
+        let writing = || -> Result<(), Failure> {
+            let marked = memory.settled_to().0;
+            let mut writer = Writer {
+                connection: &connection,
+                statements: Statements::prepare(&connection)?,
+                memory,
+                idempotency: Arc::clone(&idempotency),
+                wamids: Arc::clone(&wamids),
+                events: EventState::prepare(&connection, events)?,
+                keeper: keeper.clone(),
+                cipher: cipher.clone(),
+                claims: Arc::clone(&claims),
+                recorded: Vec::new(),
+                marked,
+            };
+            if begins_anew {
+                // Where not even nothing can be committed, there is no way on.
+                writer.write(&mut VecDeque::new())?;
+                begins_anew = false;
+            }
+            writer.serve(&queue, &tuning, &mut line)
         };
-        writer.serve(&queue, &tuning)
-    });
-    if let Err(failure) = ended {
-        death.because(&failure.to_string());
+        // Sound: what the writer leaves half changed is made anew below, and the locks that it may have
+        // held know no poisoning.
+        let ended = catch_unwind(AssertUnwindSafe(writing)).unwrap_or(Err(Failure::Bug));
+        let Err(failure) = ended else { return };
+        if begins_anew || !failure.can_be_undone() {
+            return death.because(&failure.to_string());
+        }
+        tracing::error!(fault = %failure, "PAGE: a commit was undone; the store goes on from what is on disk, and whose write it was is told");
+        match recover::again(&connection, &tuning, line.newest_at, &idempotency, &wamids) {
+            Ok(found) => (memory, events) = found,
+            Err(failure) => return death.because(&failure.to_string()),
+        }
+        claims.distrust();
+        begins_anew = true;
+        line.alone = ALONE_AFTER;
+        while let Some(job) = line.batch.pop_back() {
+            line.jobs.push_front(job);
+        }
     }
 }
 
@@ -191,38 +238,38 @@ pub(super) struct Writer<'c> {
 }
 
 impl Writer<'_> {
-    /// Drains the queue until it ends. An error means that the store is dead.
-    fn serve(&mut self, queue: &Queue, tuning: &Tuning) -> Result<(), Failure> {
+    /// Drains the queue until it ends. An error means that this writer is at its end.
+    fn serve(&mut self, queue: &Queue, tuning: &Tuning, line: &mut Line) -> Result<(), Failure> {
         let mut waiting = Vec::new();
-        let mut jobs = VecDeque::new();
-        let mut batch = Vec::new();
         loop {
-            queue.take(&mut waiting);
-            if waiting.is_empty() {
-                return self.leave_a_mark();
-            }
-            jobs.extend(waiting.drain(..));
-            while !jobs.is_empty() {
+            while !line.jobs.is_empty() {
                 let mut weight = 0;
                 while weight < tuning.batch_max
-                    && let Some(job) = jobs.pop_front()
+                    && let Some(job) = line.jobs.pop_front()
                 {
                     weight += job.weight();
-                    batch.push(job);
-                    if tuning.inline {
+                    line.batch.push_back(job);
+                    if tuning.inline || line.alone > 0 {
+                        line.alone = line.alone.saturating_sub(1);
                         break;
                     }
                 }
-                self.write(&mut batch)?;
+                self.write(&mut line.batch)?;
+                line.newest_at = self.memory.newest_at;
                 if self.keeper.as_ref().is_some_and(|keeper| keeper.committed(weight)) {
                     keeper::copy_the_log(self.connection)?;
                 }
             }
+            queue.take(&mut waiting);
+            if waiting.is_empty() {
+                return self.leave_a_mark();
+            }
+            line.jobs.extend(waiting.drain(..));
         }
     }
 
     /// One batch, one commit.
-    fn write(&mut self, batch: &mut Vec<Job>) -> Result<(), Failure> {
+    fn write(&mut self, batch: &mut VecDeque<Job>) -> Result<(), Failure> {
         match self.statements.begin.execute([]) {
             // Somebody else's tool has the database open and locked: nothing was begun, so nothing
             // is in doubt.
@@ -239,7 +286,7 @@ impl Writer<'_> {
         #[cfg(feature = "planted-bugs")]
         let answers_too_early = crate::planted::is(crate::planted::Bug::AnswerBeforeCommit)
             && batch.iter().all(|job| matches!(job, Job::Admit(..) | Job::Settle(..)));
-        for job in batch.drain(..) {
+        while let Some(job) = batch.pop_front() {
             answers.extend(self.run_job(job)?);
         }
         self.write_wallets()?;
@@ -261,7 +308,7 @@ impl Writer<'_> {
             // is late in the programs that really had this bug, too.
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        let committed = reply::commit(self.connection)?;
+        let committed = reply::commit(self.connection).map_err(Failure::Commit)?;
         self.idempotency.committed();
         self.wamids.committed();
         self.events.index.committed();
@@ -279,19 +326,15 @@ impl Writer<'_> {
 
     fn run_job(&mut self, job: Job) -> Result<Option<Withheld>, Failure> {
         Ok(Some(match job {
-            Job::Admit(batch, caller) => caller.withhold(batch.into_iter().map(|new| self.admit(new)).collect::<Result<_, _>>()?),
-            Job::Settle(batch, caller) => caller.withhold(batch.into_iter().map(|outcome| self.settle(outcome)).collect::<Result<_, _>>()?),
-            Job::Resolve(batch, caller) => {
-                caller.withhold(batch.into_iter().map(|resolve| self.resolve(resolve)).collect::<Result<_, _>>()?)
-            }
-            Job::MoveLegs(batch, caller) => {
-                caller.withhold(batch.iter().map(|movement| self.move_leg(movement)).collect::<Result<_, _>>()?)
-            }
-            Job::MoveWallet(movement, caller) => caller.withhold(self.move_wallet(&movement)?),
-            Job::Balance(organization, mode, caller) => caller.withhold(self.wallet((organization, mode))?),
-            Job::Forget(contents, answers, caller) => caller.withhold(self.forget_a_slice(contents, answers)?),
+            Job::Admit(batch, caller) => caller.withheld(batch.into_iter().map(|new| self.admit(new)).collect())?,
+            Job::Settle(batch, caller) => caller.withheld(batch.into_iter().map(|outcome| self.settle(outcome)).collect())?,
+            Job::Resolve(batch, caller) => caller.withheld(batch.into_iter().map(|resolve| self.resolve(resolve)).collect())?,
+            Job::MoveLegs(batch, caller) => caller.withheld(batch.iter().map(|movement| self.move_leg(movement)).collect())?,
+            Job::MoveWallet(movement, caller) => caller.withheld(self.move_wallet(&movement))?,
+            Job::Balance(organization, mode, caller) => caller.withheld(self.wallet((organization, mode)))?,
+            Job::Forget(contents, answers, caller) => caller.withheld(self.forget_a_slice(contents, answers))?,
             Job::Events(job) => self.run_events(job)?,
-            Job::Finish(batch, caller) => caller.withhold(self.finish(batch)?),
+            Job::Finish(batch, caller) => caller.withheld(self.finish(batch))?,
             Job::Control(job) => {
                 let answer = control(self.connection, job);
                 self.events.control_wrote();
@@ -316,7 +359,9 @@ impl Writer<'_> {
                 balance.held_base.0,
                 balance.held_meta.0
             ])?;
-            assert!(changed == 1, "a wallet in memory has its row");
+            if changed != 1 {
+                return Err(corrupt("wallets", "organization", organization));
+            }
         }
         Ok(())
     }
@@ -367,7 +412,7 @@ impl Writer<'_> {
         }
         self.statements.begin.execute([])?;
         self.write_mark()?;
-        reply::commit(self.connection)?;
+        reply::commit(self.connection).map_err(Failure::Commit)?;
         Ok(())
     }
 }
@@ -418,3 +463,7 @@ impl Drop for Death<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "writer_tests.rs"]
+mod tests;

@@ -8,3 +8,4 @@ mod model;
 mod proof;
 mod recovery;
 mod statement;
+mod undone;

@@ -401,3 +401,51 @@ async fn a_clock_that_is_set_back_between_two_pages_hides_nothing_from_the_secon
         assert_eq!(line.available, Micros(sum), "after {line:?}");
     }
 }
+
+#[tokio::test]
+#[ignore = "a measurement by hand: how long the totals of a year of one wallet take"]
+async fn totals_of_four_hundred_thousand_movements() {
+    const MESSAGES: u64 = 100_000;
+    let house = House::new();
+    let store = &*house.store;
+    let owner = organization(store, "acme", Micros(1_000_000_000_000)).await;
+    for batch in 0..MESSAGES / 500 {
+        let made = |number: u64| {
+            let mut new = text(owner, number);
+            new.at = at(i64::try_from(number).expect("small") * 300_000);
+            new
+        };
+        let admitted = store.admit((batch * 500..(batch + 1) * 500).map(made).collect()).await.expect("answers");
+        let keys: Vec<MessageKey> = admitted
+            .into_iter()
+            .map(|admission| match admission {
+                turnpike_store::messages::Admission::New { key, .. } => key,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let times = |place: usize| i64::try_from(batch * 500 + place as u64).expect("small") * 300_000;
+        let outcomes = keys.iter().enumerate().map(|(place, key)| {
+            let mut ended = outcome(owner, *key, OutcomeKind::Accepted);
+            ended.at = at(times(place) + 80);
+            ended
+        });
+        store.settle(outcomes.collect()).await.expect("settles");
+        let captures = keys.iter().enumerate().map(|(place, message)| MoveLeg {
+            organization: owner,
+            message: *message,
+            leg: Leg::Meta,
+            movement: Movement::Capture,
+            amount: Micros(3_000),
+            reason: "delivered".to_owned(),
+            at: at(times(place) + 5_000),
+        });
+        store.move_legs(captures.collect()).await.expect("moves");
+    }
+    for (from, until) in [(0, 1_000 * DAY), (30 * DAY, 60 * DAY), (0, 30 * DAY)] {
+        let query = StatementQuery { from: Some(at(from)), until: Some(at(until)), ..StatementQuery::newest(owner, Mode::Live, 100) };
+        #[expect(clippy::disallowed_methods, reason = "a measurement of real time")]
+        let begun = std::time::Instant::now();
+        let page = store.statement(query).await.expect("reads");
+        println!("{from}..{until}: {:?}, {} lines, {:?}", begun.elapsed(), page.lines.len(), page.period);
+    }
+}

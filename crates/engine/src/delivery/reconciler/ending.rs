@@ -7,12 +7,32 @@ use std::time::Duration;
 
 use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::{Pace, Verdict};
+use turnpike_store::StoreError;
 use turnpike_store::deliveries::{Attempt, Due, Finish, Finished, Lane};
 use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use super::super::attempt::Tried;
 use super::super::scheduler::Ended;
 use super::{Lines, RECORDED_AT_ONCE, Reconciler, Report, Untried};
+use crate::Engine;
+
+impl Engine {
+    /// Records attempts that could not be recorded together; what one of them meets is that one's alone.
+    /// Returns those that are to be tried again.
+    async fn finish_one_by_one(&self, batch: Vec<Finished>) -> Vec<Finished> {
+        let mut failed = Vec::new();
+        for finished in batch {
+            match self.store.finish(vec![finished.clone()]).await {
+                Ok(()) => {}
+                Err(error @ (StoreError::Undone { .. } | StoreError::Corrupt { .. })) => {
+                    tracing::error!(error = %error, delivery.key = finished.key.0, "an attempt cannot be recorded; it counts as not made");
+                }
+                Err(_) => failed.push(finished),
+            }
+        }
+        failed
+    }
+}
 
 impl Reconciler {
     pub(super) fn ended(&mut self, lane: Lane, due: &Due, tried: Result<Tried, Untried>, now: UnixMs) {
@@ -134,6 +154,7 @@ impl Reconciler {
         self.engine.tasks.spawn(async move {
             let failed = match engine.store.finish(batch.clone()).await {
                 Ok(()) => Vec::new(),
+                Err(StoreError::Undone { .. } | StoreError::Corrupt { .. }) => engine.finish_one_by_one(batch).await,
                 Err(error) => {
                     tracing::warn!(error = %error, "recording deliveries; it is tried again");
                     batch

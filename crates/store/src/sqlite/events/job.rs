@@ -52,10 +52,10 @@ impl Writer<'_> {
     /// Does it, in the open commit.
     pub(in crate::sqlite) fn run_events(&mut self, job: EventsJob) -> Result<Withheld, Failure> {
         Ok(match job {
-            EventsJob::Record(intake, caller) => caller.withhold(self.record(*intake)?),
-            EventsJob::SetAlert(wallet, below, caller) => caller.withhold(self.set_alert(wallet, below)?),
-            EventsJob::Forget(before, caller) => caller.withhold(self.forget_events_slice(before)?),
-            EventsJob::Erase(erasure, caller) => caller.withhold(self.erase_slice(&erasure)?),
+            EventsJob::Record(intake, caller) => caller.withheld(self.record(*intake))?,
+            EventsJob::SetAlert(wallet, below, caller) => caller.withheld(self.set_alert(wallet, below))?,
+            EventsJob::Forget(before, caller) => caller.withheld(self.forget_events_slice(before))?,
+            EventsJob::Erase(erasure, caller) => caller.withheld(self.erase_slice(&erasure))?,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::events::NoticeKind;
 use crate::messages::{Outcome, Settled};
 use crate::planted::{self, Bug};
 use crate::sqlite::events::leave_notice;
-use crate::sqlite::failure::Failure;
+use crate::sqlite::failure::{Failure, corrupt};
 use crate::sqlite::memory::WalletKey;
 use crate::sqlite::writer::Writer;
 
@@ -87,6 +87,7 @@ impl Writer<'_> {
 
     /// Takes captures and releases from a wallet's holds.
     pub(in crate::sqlite) fn apply(&mut self, wallet: WalletKey, moved: Moved) -> Result<(), Failure> {
+        let mut is_held = true;
         self.change_wallet(wallet, |balance| {
             balance.held_base.0 -= moved.base_captured.0 + moved.base_released.0;
             balance.held_meta.0 -= moved.meta_released.0;
@@ -94,8 +95,10 @@ impl Writer<'_> {
             if planted::is(Bug::DoubleCapture) {
                 balance.posted.0 -= moved.base_captured.0;
             }
-            assert!(!balance.held_base.is_negative() && !balance.held_meta.is_negative(), "a hold was resolved twice");
-        })
+            is_held = !balance.held_base.is_negative() && !balance.held_meta.is_negative();
+        })?;
+        // Its wallet contradicts the message: what was begun here is undone.
+        if is_held { Ok(()) } else { Err(corrupt("wallets", "held_base", wallet.0)) }
     }
 
     fn already_settled(&mut self, outcome: &Outcome) -> Result<Settled, Failure> {
