@@ -145,10 +145,28 @@ enum Command {
         #[arg(long, value_name = "NUMBER")]
         timezone_id: String,
     },
-    /// Meta reports any other change: a file with {"field": …, "value": …}
+    /// Meta reports any other change: a file with {"field": …, "value": …}, or a field by its name
+    #[command(after_help = "\
+With --field the value is as Meta's documents show it; GET /_sim/fields of the simulator lists the
+fields that have one.
+
+Examples:
+  turnpike sim event change.json
+  turnpike sim event --field account_alerts
+  turnpike sim event --field smb_message_echoes --from 905321234567")]
     Event {
         /// The file
-        file: PathBuf,
+        #[arg(required_unless_present = "field")]
+        file: Option<PathBuf>,
+        /// A field of Meta's webhooks, such as account_update
+        #[arg(long, value_name = "FIELD", conflicts_with = "file")]
+        field: Option<String>,
+        /// The user whom it is about, where it is about one: digits, or a user id
+        #[arg(long, value_name = "USER", requires = "field")]
+        from: Option<String>,
+        /// The number whose it is, or whose account's: its phone number id
+        #[arg(long, value_name = "ID", requires = "field")]
+        number: Option<String>,
     },
     /// Say what becomes of messages that will be sent: a file with a rule
     Script {
@@ -239,7 +257,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             post("template", &body)?
         }
         Command::Waba { waba, timezone_id } => post("wabas", &json!({"id": waba, "timezone_id": timezone_id}))?,
-        Command::Event { file } => post("event", &read(file)?)?,
+        Command::Event { file: Some(file), .. } => post("event", &read(file)?)?,
+        Command::Event { file: None, field, from, number } => {
+            let mut event = json!({"field": field});
+            put(&mut event, "from", from.as_deref());
+            put(&mut event, "phone_number_id", number.as_deref());
+            post("event", &event)?
+        }
         Command::Script { file: Some(file), .. } => script(&simulator, &read(file)?)?,
         Command::Script { file: None, .. } => {
             simulator.ask(Method::DELETE, "script", None)?;

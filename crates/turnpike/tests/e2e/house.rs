@@ -142,6 +142,12 @@ impl House {
         data(self.folder.path())
     }
 
+    /// Where the simulator listens.
+    pub(crate) fn simulator_url(&self) -> String {
+        let named = self.arguments.iter().skip_while(|argument| *argument != "--graph-url").nth(1);
+        named.expect("the gateway was told where it is").clone()
+    }
+
     /// SIGKILL for the gateway.
     pub(crate) fn kill_gateway(&mut self) {
         self.gateway.kill();
