@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use turnpike_domain::ids::OrganizationId;
 use turnpike_domain::time::DAY_MS;
 use turnpike_store::StoreError;
-use turnpike_store::erasures::{Erasure, ErasureDone, JournalStanding, NewErasure};
+use turnpike_store::erasures::{CopyStanding, Erasure, ErasureDone, JournalStanding, NewErasure};
 use turnpike_store::events::KeptWebhook;
 use turnpike_store::messages::Hash16;
 use turnpike_store::organizations::Organization;
@@ -138,6 +138,8 @@ pub struct ErasuresStanding {
     pub late: usize,
     /// What cannot be opened with this master key: lines of the journal, erasures.
     pub unreadable: usize,
+    /// Whether the journal's second copy could not be written.
+    pub copy_is_behind: bool,
 }
 
 /// An erasure whose name could be opened.
@@ -236,7 +238,7 @@ impl Engine {
     /// # Errors
     /// The store's silence.
     pub async fn erasures_standing(&self) -> Result<ErasuresStanding, StoreError> {
-        let JournalStanding { unreadable, .. } = self.store.erasure_journal().await?;
+        let JournalStanding { unreadable, copy, .. } = self.store.erasure_journal().await?;
         let open = self.store.open_erasures(OPEN_MAX).await?;
         let late = self.clock.now().plus_ms(-DONE_WITHIN_MS);
         let sealed = open.iter().filter(|erasure| self.open_erasure(erasure).is_none()).count();
@@ -244,6 +246,7 @@ impl Engine {
             open: open.len(),
             late: open.iter().filter(|erasure| erasure.asked_at < late).count(),
             unreadable: unreadable + sealed,
+            copy_is_behind: copy == CopyStanding::Behind,
         })
     }
 

@@ -66,6 +66,20 @@ pub struct JournalStanding {
     pub erasures: usize,
     /// Lines that cannot be read: whom they are about is not known, so they were not applied.
     pub unreadable: usize,
+    /// How its second copy stands.
+    pub copy: CopyStanding,
+}
+
+/// How the second copy of the journal stands, which outlives the folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyStanding {
+    /// None is kept.
+    #[default]
+    None,
+    /// It has all that the journal has.
+    Whole,
+    /// It could not be written; it is tried again.
+    Behind,
 }
 
 /// Erasures, in the database and in the journal beside it.
@@ -95,7 +109,8 @@ pub trait Erasures {
     fn finish_erasure(&self, id: Uuid, done: ErasureDone) -> Answer<'_, ()>;
 
     /// Lets go of those that are done and were asked for before `before`: no backup is that old any
-    /// more. First in the journal, then in the database. Returns how many went.
+    /// more. First in the journal, then in the database. Returns how many went. A copy of the journal
+    /// that is behind is tried again.
     fn forget_erasures(&self, before: UnixMs) -> Answer<'_, u64>;
 
     /// How the journal stands.

@@ -97,10 +97,23 @@ pub struct StatusReport {
 pub struct StatusFailure {
     /// Meta's code.
     pub code: i64,
-    /// Meta's title.
-    pub title: String,
-    /// `error_data.details`.
-    pub details: Option<String>,
+    /// Meta's title and details, sealed: its texts may name the user, so they go with an erasure (contract
+    /// §10). Empty where they are gone.
+    #[serde(default, with = "hexadecimal", skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<u8>,
+}
+
+/// Bytes as text, in the JSON that rows hold.
+mod hexadecimal {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A status as the timeline shows it.

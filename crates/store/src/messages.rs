@@ -440,6 +440,7 @@ pub trait Messages {
     /// What keys with daily limits used on `day`.
     fn day_usage(&self, day: UtcDay) -> Answer<'_, Vec<DayUsage>>;
 
-    /// Drops contents and answers of days before the given ones. Returns how many day tables went.
+    /// Drops contents and answers of days before the given ones. Whom a message went to stays, hashed, as
+    /// long as its answer does, so that an erasure finds it. Returns how many day tables went.
     fn forget_before(&self, contents: UtcDay, answers: UtcDay) -> Answer<'_, u32>;
 }

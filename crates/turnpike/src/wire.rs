@@ -275,6 +275,7 @@ async fn base(config: &Config) -> anyhow::Result<Base> {
     let vault = Vault::new(&master_key(config, &*entropy)?);
     let options = Options {
         folder: config.data.clone(),
+        erasures_copy: config.erasures_copy.clone(),
         cipher: vault.message_cipher(),
         now: clock.now(),
         fatal: Arc::new(|reason: &str| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use turnpike_domain::ids::AttemptToken;
+use turnpike_domain::ids::{ApplicationId, AttemptToken, OrganizationId};
 use turnpike_domain::market::Market;
 use turnpike_domain::money::Micros;
 use turnpike_domain::rates::{Markup, meta_fee};
@@ -22,7 +22,7 @@ use super::routes::Destination;
 use crate::Engine;
 use crate::directory::App;
 use crate::graph::codes::meaning;
-use crate::send::stored::{Answer, Reported};
+use crate::send::stored::{Answer, FailureWords, Reported};
 use crate::vault::Purpose;
 
 /// An event to record, and what else it says of its user.
@@ -128,7 +128,7 @@ impl Engine {
         at: UnixMs,
     ) -> Result<Option<StatusReport>, StoreError> {
         let (Some(kind), Some(wamid), None) = (status.status, item.wamid.as_deref(), &status.group_id) else { return Ok(None) };
-        let failure = (kind == StatusKind::Failed).then(|| failure_of(status));
+        let failure = (kind == StatusKind::Failed).then(|| words_of(status));
         let repriced = match token {
             Some(token) if signer.moves_operator_fee() => self.repriced(app, status, &token).await?,
             _ => None,
@@ -140,17 +140,35 @@ impl Engine {
             status: kind,
             at,
             pricing: status.pricing.clone(),
-            failure,
+            failure: failure.map(|(code, words)| self.sealed_failure(app, code, &words)),
             moves_operator_fee: signer.moves_operator_fee(),
             repriced,
         }))
     }
 
     /// What a replay and a look-up show where no answer of Meta's ever came.
-    fn reported_answer(&self, app: &App, token: &AttemptToken, wamid: &str, failure: Option<&StatusFailure>) -> Vec<u8> {
-        let reported = Reported { wamid: wamid.to_owned(), failure: failure.map(refusal_of) };
+    fn reported_answer(&self, app: &App, token: &AttemptToken, wamid: &str, failure: Option<&(i64, FailureWords)>) -> Vec<u8> {
+        let reported = Reported { wamid: wamid.to_owned(), failure: failure.map(|(code, words)| refusal_of(*code, words)) };
         let answer = Answer::Reported(Box::new(reported)).encode();
         self.vault.seal(Purpose::Answer, app.row.organization, &token.key.0.to_be_bytes(), &answer, &*self.entropy)
+    }
+
+    fn sealed_failure(&self, app: &App, code: i64, words: &FailureWords) -> StatusFailure {
+        // Two texts, whose JSON cannot fail.
+        let plain = serde_json::to_vec(words).unwrap_or_default();
+        let row = failure_row(app.row.key);
+        StatusFailure { code, words: self.vault.seal(Purpose::Answer, app.row.organization, &row, &plain, &*self.entropy) }
+    }
+
+    /// What Meta wrote of a failure; `None` where it was erased, or cannot be opened.
+    pub(crate) fn failure_words(
+        &self,
+        organization: OrganizationId,
+        application: ApplicationId,
+        failure: &StatusFailure,
+    ) -> Option<FailureWords> {
+        let plain = self.vault.open(Purpose::Answer, organization, &failure_row(application), &failure.words).ok()?;
+        serde_json::from_slice(&plain).ok()
     }
 
     /// Meta's fee in the category that the price names, where that is not the one of the hold: by
@@ -229,25 +247,29 @@ fn opens_window(message: &Message<'_>) -> bool {
     !is_told_by_meta && message.group_id.is_none()
 }
 
-fn failure_of(status: &Status<'_>) -> StatusFailure {
+/// What the words of a failure are bound to. A status may come without our token: then nobody knows yet
+/// which message it is about.
+fn failure_row(application: ApplicationId) -> Vec<u8> {
+    [b"failure of a status".as_slice(), &application.0.to_be_bytes()].concat()
+}
+
+fn words_of(status: &Status<'_>) -> (i64, FailureWords) {
     match status.errors.first() {
-        Some(error) => {
-            StatusFailure { code: error.code, title: error.title.to_string(), details: error.details.as_deref().map(str::to_owned) }
-        }
-        None => StatusFailure { code: 0, title: "Meta did not say why".to_owned(), details: None },
+        Some(error) => (error.code, FailureWords { title: error.title.to_string(), details: error.details.as_deref().map(str::to_owned) }),
+        None => (0, FailureWords { title: "Meta did not say why".to_owned(), details: None }),
     }
 }
 
 /// A failed status as the refusal that a repeat of the send hears (contract §3.5).
-fn refusal_of(failure: &StatusFailure) -> MetaRefusal {
+fn refusal_of(code: i64, words: &FailureWords) -> MetaRefusal {
     MetaRefusal {
-        class: meaning(failure.code, None).class,
-        code: failure.code,
+        class: meaning(code, None).class,
+        code,
         subcode: None,
-        title: failure.title.clone(),
-        details: failure.details.clone(),
+        title: words.title.clone(),
+        details: words.details.clone(),
         fbtrace_id: None,
-        hint: explain(failure.code).what_to_do.to_owned(),
+        hint: explain(code).what_to_do.to_owned(),
         // The answer is kept: the same request hears it for ever.
         retryable: false,
         retry_after_ms: None,

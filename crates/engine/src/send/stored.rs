@@ -87,6 +87,15 @@ pub struct Reported {
     pub failure: Option<MetaRefusal>,
 }
 
+/// What Meta wrote of a failure: kept sealed beside its status, since it may name the user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureWords {
+    /// `title`
+    pub title: String,
+    /// `error_data.details`
+    pub details: Option<String>,
+}
+
 impl Answer {
     /// The bytes to seal: a letter, then Meta's bytes or JSON of ours.
     #[must_use]

@@ -12,7 +12,7 @@ use turnpike_store::events::StatusRecord;
 use turnpike_store::messages::{Evidence, MessageRecord, Recalled, ResolutionRecord};
 
 use super::request::Billing;
-use super::stored::{Answer, Content};
+use super::stored::{Answer, Content, FailureWords};
 use crate::Engine;
 use crate::caller::Caller;
 use crate::keys::Scopes;
@@ -270,7 +270,7 @@ impl Engine {
 
     /// A stored message as its owner sees it: what an operator did and why, and not who that was.
     async fn owners_view(&self, record: &MessageRecord) -> Result<MessageView, Refusal> {
-        let mut view = MessageView { timeline: timeline(record, Reader::Owner), ..self.view(record) };
+        let mut view = MessageView { timeline: timeline(record, &self.told(record), Reader::Owner), ..self.view(record) };
         self.mark_window(record, &mut view).await?;
         Ok(view)
     }
@@ -319,7 +319,7 @@ impl Engine {
             let bytes = self.vault.open(Purpose::Content, record.organization, &record.token_salt, sealed).ok()?;
             Content::decode(&bytes)
         });
-        let answer = self.open_answer(record);
+        let (answer, told) = (self.open_answer(record), self.told(record));
         let app = self.directory.application(record.application);
         let currency = app.as_ref().map_or(Currency::USD, |app| app.organization.currency);
         MessageView {
@@ -330,8 +330,8 @@ impl Engine {
             kind: record.kind,
             mode: record.mode,
             state: state_of(record),
-            timeline: timeline(record, Reader::Operator),
-            statuses: record.statuses.iter().map(status_view).collect(),
+            timeline: timeline(record, &told, Reader::Operator),
+            statuses: told.iter().map(status_view).collect(),
             price: Billing {
                 base_fee: record.base,
                 meta_fee_held: record.meta,
@@ -348,9 +348,44 @@ impl Engine {
                 meta_reported: (record.meta_reported != record.meta).then_some(record.meta_reported),
                 currency,
             },
-            problem: problem(record, answer),
+            problem: problem(record, &told, answer),
             biz_opaque_callback_data: content.and_then(|content| content.callback_data),
         }
+    }
+
+    /// The statuses of a message, with Meta's words opened.
+    fn told<'a>(&self, record: &'a MessageRecord) -> Vec<Told<'a>> {
+        let opened = |status: &'a StatusRecord| {
+            let failure = status
+                .failure
+                .as_ref()
+                .map(|failure| Failed { code: failure.code, words: self.failure_words(record.organization, record.application, failure) });
+            Told { status, failure }
+        };
+        record.statuses.iter().map(opened).collect()
+    }
+}
+
+/// A status with what Meta wrote of its failure.
+struct Told<'a> {
+    status: &'a StatusRecord,
+    failure: Option<Failed>,
+}
+
+/// A failure, opened.
+struct Failed {
+    code: i64,
+    /// Gone where the user was erased.
+    words: Option<FailureWords>,
+}
+
+impl Failed {
+    fn title(&self) -> String {
+        self.words.as_ref().map_or_else(|| "Meta could not deliver it".to_owned(), |words| words.title.clone())
+    }
+
+    fn details(&self) -> Option<String> {
+        self.words.as_ref()?.details.clone()
     }
 }
 
@@ -367,18 +402,19 @@ pub fn state_of(record: &MessageRecord) -> MessageState {
     settle::state(outcome, resolution, record.statuses.iter().map(|status| status.status))
 }
 
-fn status_view(status: &StatusRecord) -> StatusView {
+fn status_view(told: &Told<'_>) -> StatusView {
+    let Told { status, failure } = told;
     StatusView {
         status: status.status,
         at: status.at.to_rfc3339(),
         received_at: status.received_at.to_rfc3339(),
         pricing: status.pricing.clone(),
-        failure: status.failure.as_ref().map(|failure| {
+        failure: failure.as_ref().map(|failure| {
             let explained = explain(failure.code);
             FailureView {
                 code: failure.code,
-                title: failure.title.clone(),
-                details: failure.details.clone(),
+                title: failure.title(),
+                details: failure.details(),
                 what_happened: explained.what_happened,
                 what_to_do: explained.what_to_do,
             }
@@ -439,7 +475,7 @@ pub(crate) fn owners_reason(end: &ResolutionRecord) -> &str {
     reason(&end.reason, end.evidence == Evidence::Operator, Reader::Owner)
 }
 
-fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
+fn timeline(record: &MessageRecord, told: &[Told<'_>], reader: Reader) -> Vec<TimelineEntry> {
     let mut entries = vec![TimelineEntry {
         at: record.admitted_at.to_rfc3339(),
         event: "admitted".to_owned(),
@@ -483,8 +519,9 @@ fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
     if let Some(at) = record.resolution.as_ref().map(|end| end.at) {
         known[entries.len() - 1] = at;
     }
-    for status in &record.statuses {
-        entries.push(TimelineEntry { at: status.at.to_rfc3339(), event: status.status.as_str().to_owned(), detail: story_of(status) });
+    for told in told {
+        let status = told.status;
+        entries.push(TimelineEntry { at: status.at.to_rfc3339(), event: status.status.as_str().to_owned(), detail: story_of(told) });
         known.push(status.received_at);
     }
     for moved in &record.movements {
@@ -502,10 +539,17 @@ fn timeline(record: &MessageRecord, reader: Reader) -> Vec<TimelineEntry> {
 }
 
 /// What a status says, in words.
-fn story_of(status: &StatusRecord) -> String {
-    if let Some(failure) = &status.failure {
+fn story_of(told: &Told<'_>) -> String {
+    let Told { status, failure } = told;
+    if let Some(failure) = failure {
         let explained = explain(failure.code);
-        return format!("{} ({}). {} {}", failure.title.trim_end_matches('.'), failure.code, explained.what_happened, explained.what_to_do);
+        return format!(
+            "{} ({}). {} {}",
+            failure.title().trim_end_matches('.'),
+            failure.code,
+            explained.what_happened,
+            explained.what_to_do
+        );
     }
     let what = match status.status {
         StatusKind::Sent => "It left Meta's servers.",
@@ -525,17 +569,17 @@ fn story_of(status: &StatusRecord) -> String {
     format!("{what}{}", price.unwrap_or_default())
 }
 
-fn problem(record: &MessageRecord, answer: Option<Answer>) -> Option<Problem> {
+fn problem(record: &MessageRecord, told: &[Told<'_>], answer: Option<Answer>) -> Option<Problem> {
     let plain = |code, title: &str, hint: &str| {
         Some(Problem { code, meta_code: None, title: title.to_owned(), details: None, hint: hint.to_owned(), fbtrace_id: None })
     };
-    let failure = record.statuses.iter().find_map(|status| status.failure.as_ref());
+    let failure = told.iter().find_map(|told| told.failure.as_ref());
     match (answer, state_of(record)) {
         (_, MessageState::Failed) if let Some(failure) = failure => Some(Problem {
             code: "GW_001",
             meta_code: Some(failure.code),
-            title: failure.title.clone(),
-            details: failure.details.clone(),
+            title: failure.title(),
+            details: failure.details(),
             hint: explain(failure.code).what_to_do.to_owned(),
             fbtrace_id: None,
         }),

@@ -215,6 +215,7 @@ async fn begin(folder: &TempDir, settings: &Settings) -> (Arc<Engine>, Arc<Fault
     let clock = Arc::new(SystemClock::new());
     let options = Options {
         folder: folder.path().to_owned(),
+        erasures_copy: None,
         cipher: vault.message_cipher(),
         now: clock.now(),
         fatal: Arc::new(|reason| panic!("the store died: {reason}")),

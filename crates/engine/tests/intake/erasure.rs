@@ -146,6 +146,61 @@ fn an_erased_user_is_in_no_event_no_message_and_no_webhook() {
     house.finish();
 }
 
+#[test]
+fn what_meta_wrote_of_a_failure_is_in_no_file_in_clear_and_goes_with_its_user() {
+    let house = house();
+    house.run(async {
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        // With our token, and without: then nobody knows at first which message it is about.
+        for with_token in [true, false] {
+            let id = wamid(&sent(house.send(text("a secret")).await));
+            let posted = house.meta.posted();
+            let token = posted.last().and_then(|post| post.token()).filter(|_| with_token);
+            let mut failed = failed(status(&id, "failed", token), 131_030, "Recipient not in list");
+            let said = format!("{TO} is not in the list of those whom Ada allowed");
+            failed["errors"][0]["error_data"]["details"] = json!(said);
+            post(&house, &statuses(vec![failed])).await;
+            let shown = |view: &turnpike_engine::send::view::MessageView| {
+                let failure = view.statuses[0].failure.as_ref().expect("it failed");
+                (failure.code, failure.title.clone(), failure.details.clone())
+            };
+            let view = house.engine().view(&house.messages().await[0]);
+            assert_eq!(shown(&view), (131_030, "Recipient not in list".to_owned(), Some(said)));
+            assert!(!in_any_file(&house, b"whom Ada allowed"), "with token: {with_token}");
+            house.engine().erase_user(&acme, TO).await.expect("erased");
+            let view = house.engine().view(&house.messages().await[0]);
+            assert_eq!(shown(&view), (131_030, "Meta could not deliver it".to_owned(), None), "the code names nobody");
+            assert_eq!(house.engine().erase_user(&acme, TO).await.expect("erased").erased, 0, "all of it went at once");
+        }
+    });
+    house.finish();
+}
+
+#[test]
+fn an_erasure_finds_the_answers_to_messages_whose_contents_are_forgotten() {
+    let house = house();
+    house.run(async {
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        let id = wamid(&sent(house.send(text("a secret")).await));
+        let mut failed = failed(status(&id, "failed", None), 131_026, "Undeliverable");
+        failed["errors"][0]["error_data"]["details"] = json!(format!("{TO} has no WhatsApp"));
+        post(&house, &statuses(vec![failed])).await;
+        // A month later the contents are gone, and the events too; the answer has the number in it still.
+        let store = house.engine().store();
+        let tomorrow = house.clock.now().day().next();
+        assert!(store.forget_before(tomorrow, turnpike_domain::time::UtcDay(0)).await.expect("forgets") >= 1);
+        let view = house.only_message().await;
+        assert_eq!((view.to.as_deref(), view.wamid.as_deref()), (None, Some(id.as_str())));
+        let details =
+            |view: &turnpike_engine::send::view::MessageView| view.statuses[0].failure.as_ref().and_then(|failure| failure.details.clone());
+        assert!(details(&view).is_some());
+        house.engine().erase_user(&acme, TO).await.expect("erased");
+        let view = house.only_message().await;
+        assert_eq!((view.wamid, details(&view)), (None, None), "neither outlives its user");
+    });
+    house.finish();
+}
+
 /// How many events of an application have their bodies.
 async fn bodies_of(house: &House, app: &str) -> usize {
     let app = house.app(app);

@@ -132,6 +132,7 @@ impl House {
         let vault = Vault::new(&MasterKey::from_bytes([5; 32]));
         let options = Options {
             folder: self.folder.path().to_owned(),
+            erasures_copy: None,
             cipher: vault.message_cipher(),
             now: self.clock.now(),
             fatal: Arc::new(|reason| panic!("the store died: {reason}")),

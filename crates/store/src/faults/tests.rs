@@ -14,6 +14,7 @@ fn faulty() -> (Arc<FaultyStore>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (store, _recovery) = SqliteStore::open(Options {
         folder: folder.path().to_owned(),
+        erasures_copy: None,
         cipher: MessageCipher::new(&[7; 32]),
         now: UnixMs(1),
         fatal: Arc::new(|reason| panic!("the store died: {reason}")),

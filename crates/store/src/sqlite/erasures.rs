@@ -8,7 +8,7 @@ pub(super) mod journal;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -25,11 +25,13 @@ use crate::{Answer, StoreError};
 
 const COLUMNS: &str = "id, organization, asked_at, sealed, names, owed, done_at, erased, name_count, webhooks, unreadable";
 
-/// Opens the journal beside the database and lets both know what one of them knows. Returns how
-/// many erasures the database did not know.
-pub(super) fn adopt(connection: &mut Connection, folder: &Path) -> Result<(Journal, u64), OpenError> {
+/// Opens the journal beside the database, and its copy, and lets all know what one of them knows. Returns
+/// how many erasures the database did not know.
+pub(super) fn adopt(connection: &mut Connection, folder: &Path, copy: Option<PathBuf>) -> Result<(Journal, u64), OpenError> {
     let failed = |source: io::Error| OpenError::Folder { path: folder.join(journal::ERASURES_FILE), source };
-    let (journal, read) = Journal::open(folder).map_err(failed)?;
+    let ours: HashSet<Uuid> =
+        connection.prepare("SELECT uuid FROM organizations")?.query_map([], |row| row.get(0).map(uuid))?.collect::<Result<_, _>>()?;
+    let (journal, read) = Journal::open(folder, copy, |organization| ours.contains(&organization)).map_err(failed)?;
     let unreadable = journal.standing().unreadable;
     if unreadable > 0 {
         tracing::error!(
@@ -200,6 +202,11 @@ impl Erasures for SqliteStore {
                 .map(|erasure| erasure.id)
                 .collect();
             if old.is_empty() {
+                self.journal(|journal| {
+                    journal.catch_up();
+                    Ok(())
+                })
+                .await?;
                 return Ok(0);
             }
             let goes = old.clone();

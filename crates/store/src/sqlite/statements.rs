@@ -76,6 +76,12 @@ pub(super) fn contents_table(day: UtcDay) -> String {
     format!("contents_{}", day.compact())
 }
 
+/// Whom messages of a day of admission went to, once their contents are forgotten: an erasure must find
+/// what is left of them, which is their answers and what Meta wrote of failures.
+pub(super) fn recipients_table(day: UtcDay) -> String {
+    format!("recipients_{}", day.compact())
+}
+
 /// Sealed answers to messages of a day of admission.
 pub(super) fn answers_table(day: UtcDay) -> String {
     format!("answers_{}", day.compact())

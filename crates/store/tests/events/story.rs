@@ -127,11 +127,7 @@ pub(crate) fn report(message: MessageKey, status: StatusKind) -> StatusReport {
         status,
         at: SOON,
         pricing: matches!(status, StatusKind::Sent | StatusKind::Delivered | StatusKind::Read | StatusKind::Played).then(regular),
-        failure: (status == StatusKind::Failed).then(|| StatusFailure {
-            code: 131_026,
-            title: "Message undeliverable".to_owned(),
-            details: None,
-        }),
+        failure: (status == StatusKind::Failed).then(|| StatusFailure { code: 131_026, words: b"sealed words".to_vec() }),
         moves_operator_fee: true,
         repriced: None,
     }

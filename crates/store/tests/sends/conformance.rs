@@ -565,7 +565,7 @@ async fn forgetting_takes_words_and_leaves_money() {
     assert_eq!(store.forget_before(tomorrow, START.day()).await.expect("forgets"), 1);
     let message = store.message(owner, old).await.expect("reads").expect("is there");
     assert_eq!((message.content, message.answer.is_some()), (None, true));
-    assert_eq!(store.forget_before(tomorrow, tomorrow).await.expect("forgets"), 1);
+    assert_eq!(store.forget_before(tomorrow, tomorrow).await.expect("forgets"), 2, "whom its messages went to, and the answers");
     assert_eq!(store.forget_before(tomorrow, tomorrow).await.expect("forgets"), 0);
     let message = store.message(owner, old).await.expect("reads").expect("is there");
     assert_eq!((message.answer, message.base_leg), (None, LegState::Captured(Micros(1_000))));

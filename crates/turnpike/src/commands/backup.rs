@@ -17,7 +17,8 @@ use crate::output::Cell;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 The master key is not in a backup: keep a copy elsewhere, since without it no API key works and
-no token opens.
+no token opens. Users who are erased after the backup are in it: set retention.erasures_copy to a
+folder on another disk, and a restored backup forgets them again though this machine is lost.
 
 Example:
   turnpike backup /var/backups/turnpike-2026-11-22")]
@@ -38,7 +39,8 @@ Nothing is ever written over.
 A backup brings back users who were erased after it. They are erased again: here, where master.key
 lies in DIR already, or else by the first start. Who they are is taken from erasures.journal of this
 backup, of the backups beside it, of DIR, and of what --erasures names: give it the folder that you
-replace, since only there stand the erasures since the newest backup.
+replace, or the one of retention.erasures_copy, since only there stand the erasures since the newest
+backup. With retention.erasures_copy set, the first start looks there by itself.
 
 Example:
   turnpike restore /var/backups/turnpike-2026-11-22 --data ./turnpike-data --erasures ./turnpike-old")]

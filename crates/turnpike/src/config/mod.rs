@@ -49,6 +49,8 @@ pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
 pub(crate) struct Config {
     /// The data folder.
     pub(crate) data: PathBuf,
+    /// Where a second copy of the journal of erasures is kept: a folder on another disk or machine.
+    pub(crate) erasures_copy: Option<PathBuf>,
     /// Where callers reach us.
     pub(crate) listen: SocketAddr,
     /// Certificate and key, where we speak TLS ourselves; `tls::server_config` reads them.

@@ -31,6 +31,7 @@ pub(crate) fn resolve(overlay: &Overlay, problems: &mut Problems) -> (Config, bo
     let mut read = Reader { overlay, problems, failed: false };
     let data = PathBuf::from(read.text("data"));
     let config = Config {
+        erasures_copy: read.erasures_copy(&data),
         listen: read.parse("listen", "an address and port such as 127.0.0.1:8080 or [::]:443", SocketAddr::from(([127, 0, 0, 1], 8080))),
         tls: read.tls(),
         behind_proxy: read.flag("behind_proxy"),
@@ -88,6 +89,17 @@ impl Reader<'_> {
             delivery: self.delivery(),
             shows_secrets_again: false,
         }
+    }
+
+    /// What lies in the data folder is lost with it, so a copy there would be none.
+    fn erasures_copy(&mut self, data: &Path) -> Option<PathBuf> {
+        let given = self.overlay.get("retention.erasures_copy").filter(|given| !given.text.is_empty())?;
+        let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = PathBuf::from(&given.text);
+        if whole(&folder).starts_with(whole(data)) {
+            return self.refuse(given, "`retention.erasures_copy` must lie outside the data folder, best on another disk or machine");
+        }
+        Some(folder)
     }
 
     /// How events are delivered.

@@ -110,6 +110,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting("retention.events_days", Kind::Number, "30"),
     setting("retention.statuses_days", Kind::Number, "90"),
     setting("retention.backups_days", Kind::Number, "365"),
+    unset("retention.erasures_copy", Kind::Path),
     setting("webhooks.allowed_networks", Kind::List, ""),
     setting("webhooks.allow_http", Kind::Flag, "false"),
     setting("webhooks.any_port", Kind::Flag, "false"),

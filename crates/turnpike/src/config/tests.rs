@@ -197,6 +197,7 @@ fn values_of_the_wrong_sort_are_refused() {
         ("log.level=info,turnpike_engine=loud", "error, warn, info"),
         ("trusted_proxies=10.0.0.0/33", "10.0.0.0/33"),
         ("retention.statuses_days=38", "from 39 to"),
+        ("retention.erasures_copy=./turnpike-data/copy", "outside the data folder"),
     ] {
         Story::new().set([assignment]).refused("--set", holds);
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::Ask;
-use crate::house::{House, NUMBER_ID, connection, key_text, post, text};
+use crate::house::{House, NUMBER_ID, Plan, connection, key_text, post, text};
 use crate::intake_kill::{plan, signed};
 use crate::process::text_of;
 
@@ -47,7 +47,13 @@ async fn sent(house: &House, key: &str, to: &str) -> String {
 }
 
 async fn fill() -> Filled {
-    let house = House::open(plan()).await;
+    fill_with(&[]).await
+}
+
+/// The same with other settings beside the usual ones.
+async fn fill_with(settings: &[String]) -> Filled {
+    let usual = plan();
+    let house = House::open(Plan { settings: [usual.settings.clone(), settings.to_vec()].concat(), ..usual }).await;
     house.order("/organizations", json!({"name": "Other"})).await;
     house.order("/organizations/Other/wallet/top-up", json!({"amount": "10.00", "reason": "paid in"})).await;
     let other = connection("100000000000002", "200000000000002");
@@ -126,6 +132,24 @@ impl Filled {
             fs::create_dir(&data).expect("made");
             fs::copy(old.join("master.key"), data.join("master.key")).expect("copied");
         }
+    }
+
+    /// A command on the data folder: its exit code and what it printed.
+    fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let data = text_of(&self.house.data());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_turnpike"));
+        // Where no gateway runs, it asks Meta itself.
+        command.args(arguments).args(["--data", &data]).env("TURNPIKE_GRAPH_URL", self.house.simulator_url());
+        let output = command.output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+
+    /// What `turnpike doctor` says of erasures, and its exit code.
+    fn doctor(&self) -> (Option<i32>, String) {
+        let (code, said) = self.command(&["doctor"]);
+        let of_erasures = |line: &&str| line.split_whitespace().nth(1) == Some("erasures");
+        let line = said.lines().find(of_erasures).unwrap_or_else(|| panic!("no word of erasures: {said}")).to_owned();
+        (code, line.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     /// `turnpike restore`; its report.
@@ -208,4 +232,88 @@ async fn an_erasure_that_is_killed_anywhere_is_carried_out_by_the_next_start() {
     filled.erase().await;
     filled.erasures_done().await;
     filled.assert_forgotten().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_loses_the_folder_with_its_disk_loses_no_erasure_where_a_copy_of_the_journal_is_kept_elsewhere() {
+    let room = tempfile::tempdir().expect("a folder");
+    let (backup, elsewhere) = (room.path().join("backup"), room.path().join("elsewhere"));
+    let mut filled = fill_with(&[format!("retention.erasures_copy={}", text_of(&elsewhere))]).await;
+    // Its disk is not mounted: that is said, and holds nobody up.
+    let (code, line) = filled.doctor();
+    assert_eq!((code, line.starts_with("FAIL erasures the copy of erasures.journal")), (Some(1), true), "{line}");
+    filled.house.order("/backup", json!({"target": backup})).await;
+    fs::create_dir(&elsewhere).expect("mounted");
+    assert_eq!(filled.erase().await["state"], "done");
+    let (code, line) = filled.doctor();
+    assert_eq!((code, line.as_str()), (Some(0), "ok erasures none waits"));
+    let copied = fs::read_to_string(elsewhere.join("erasures.journal")).expect("it was written before the answer");
+    assert_eq!(copied, fs::read_to_string(filled.house.data().join("erasures.journal")).expect("a file"));
+    assert!(!copied.contains(USER), "{copied}");
+
+    // The folder is gone for good. On the new machine nobody names the copy: the first start finds it.
+    let key = fs::read(filled.house.data().join("master.key")).expect("kept elsewhere, as one should");
+    let anew = |filled: &mut Filled| {
+        filled.house.kill_gateway();
+        fs::remove_dir_all(filled.house.data()).expect("gone");
+    };
+    anew(&mut filled);
+    let report = filled.restore(&backup, &[]);
+    assert_eq!(report["erasuresOwed"], 0, "{report:#}");
+    assert!(report["next"].to_string().contains("erasures.journal"), "{report:#}");
+    fs::write(filled.house.data().join("master.key"), &key).expect("put back");
+    fs::set_permissions(filled.house.data().join("master.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("its mode");
+    filled.house.reopen_gateway();
+    assert_eq!(filled.recipient(&filled.house.live, &filled.message).await, Value::Null, "the rows are empty at once");
+    filled.erasures_done().await;
+    filled.assert_forgotten().await;
+
+    // Or somebody names it.
+    anew(&mut filled);
+    let report =
+        filled.restore(&backup, &["--erasures", &text_of(&elsewhere), "--erasures", &text_of(&elsewhere.join("erasures.journal"))]);
+    assert_eq!(report["erasuresOwed"], 1, "one, named twice: {report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_sees_how_far_erasures_are_and_what_is_wrong_with_them() {
+    let mut filled = fill().await;
+    let room = tempfile::tempdir().expect("a folder");
+    let (backup, old) = (room.path().join("backup"), room.path().join("old"));
+    filled.house.order("/backup", json!({"target": backup})).await;
+    assert_eq!(filled.command(&["user", "erasures", "--org", "Acme"]), (Some(0), "Nobody was erased.\n".to_owned()));
+    assert_eq!(filled.doctor(), (Some(0), "ok erasures none waits".to_owned()));
+
+    let (code, said) = filled.command(&["user", "erase", &format!("+{USER}"), "--org", "Acme", "--yes"]);
+    assert_eq!((code, said.contains("emptied, of a user known under")), (Some(0), true), "{said}");
+    let (code, listed) = filled.command(&["user", "erasures", "--org", "Acme"]);
+    let rows: Vec<Vec<&str>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!((code, rows.len()), (Some(0), 2), "{listed}");
+    assert!(rows[1].contains(&"done") && !listed.contains(USER), "{listed}");
+    let (_, shown) = filled.command(&["user", "erasures", "--org", "Acme", "--json"]);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!((&shown[0]["state"], shown[0]["again"].as_bool()), (&json!("done"), Some(false)), "{shown}");
+    assert!(shown[0]["doneAt"].is_string() && shown[0]["erased"].as_u64() >= Some(4), "{shown}");
+    assert_eq!(filled.command(&["user", "erasures", "--org", "Other"]).1, "Nobody was erased.\n");
+
+    // One that an older backup owes, asked for more than 72 hours ago; no gateway runs yet.
+    filled.replace(&old, false);
+    filled.restore(&backup, &["--erasures", &text_of(&old)]);
+    fs::copy(old.join("master.key"), filled.house.data().join("master.key")).expect("copied");
+    let journal = filled.house.data().join("erasures.journal");
+    let told = fs::read_to_string(&journal).expect("a file");
+    let asked_at = told.split(r#""at":"#).nth(1).and_then(|rest| rest.split(',').next()).expect("a time").to_owned();
+    let longer_ago = asked_at.parse::<i64>().expect("milliseconds") - 73 * 3_600_000;
+    fs::write(&journal, told.replace(&asked_at, &longer_ago.to_string())).expect("written");
+    assert_eq!(filled.doctor(), (Some(1), "FAIL erasures 1 are not done after 72 hours".to_owned()));
+    let (_, listed) = filled.command(&["user", "erasures", "--org", "Acme"]);
+    assert!(listed.contains("pending"), "{listed}");
+
+    // A line that nobody can read: whom it is about is not known, and somebody must see to it.
+    filled.house.reopen_gateway();
+    filled.erasures_done().await;
+    filled.house.kill_gateway();
+    let told = fs::read_to_string(&journal).expect("a file");
+    fs::write(&journal, format!("{told}{{\"erase\":1}}\n")).expect("written");
+    assert_eq!(filled.doctor(), (Some(1), "FAIL erasures 1 cannot be read, so nobody knows whom they are about".to_owned()));
 }

@@ -143,6 +143,11 @@ async fn erasures(operator: &Operator) -> Check {
                 "Put back erasures.journal from the newest backup, or the master key that it was written under; else ask for these erasures again.",
             ),
         ),
+        Ok(found) if found.copy_is_behind => check(
+            false,
+            "the copy of erasures.journal (retention.erasures_copy) could not be written".to_owned(),
+            Some("See that its folder is there and can be written; it catches up within a minute. Until then do not lose this disk."),
+        ),
         Ok(found) if found.late > 0 => {
             check(false, format!("{} are not done after 72 hours", found.late), Some("Look at the log: it says what stands in the way."))
         }

@@ -96,6 +96,7 @@ impl Works {
         let clock = Arc::new(SystemClock::new());
         let options = Options {
             folder: folder.path().to_owned(),
+            erasures_copy: None,
             cipher: vault.message_cipher(),
             now: clock.now(),
             fatal: Arc::new(|reason| panic!("the store died: {reason}")),

@@ -3,6 +3,12 @@
 //! One JSON object a line, appended and synced before the database hears of it. The names in it are
 //! sealed under the master key, with a key that nothing else has; in clear stand an id, a time and the
 //! organization's public id, by which lines are joined, aged and told apart from another gateway's.
+//!
+//! Who loses the folder loses with it what was erased since the newest backup. So a second copy may be
+//! kept in a folder on another machine or disk: whatever is written here is written there before it is
+//! answered, and an opening takes from it what a restored folder does not know. A copy that cannot be
+//! written holds up nobody's erasure; it is behind, which is said aloud, until it has caught up.
+//!
 //! A last line without its end was cut by a crash and was never answered, so it is cut off. Any other
 //! line that cannot be read stays where it is and is counted: nobody can say whom it is about.
 
@@ -17,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use turnpike_domain::time::UnixMs;
 use uuid::Uuid;
 
-use crate::erasures::{JournalStanding, NewErasure};
+use crate::erasures::{CopyStanding, JournalStanding, NewErasure};
 use crate::sqlite::backup::sync_folder;
 
 /// The journal's file, in a data folder and in a backup.
@@ -117,7 +123,7 @@ impl Read {
     }
 
     fn standing(&self) -> JournalStanding {
-        JournalStanding { erasures: self.told.len(), unreadable: self.unreadable.len() }
+        JournalStanding { erasures: self.told.len(), unreadable: self.unreadable.len(), copy: CopyStanding::None }
     }
 
     fn text(&self) -> io::Result<Vec<u8>> {
@@ -163,6 +169,8 @@ pub(in crate::sqlite) fn write(folder: &Path, read: &Read) -> io::Result<()> {
 pub(in crate::sqlite) struct Journal {
     folder: PathBuf,
     open: Mutex<Open>,
+    /// The folder of the second copy.
+    copy: Option<PathBuf>,
 }
 
 struct Open {
@@ -170,11 +178,15 @@ struct Open {
     /// Where the next line begins. What stands behind it was never answered.
     end: u64,
     standing: JournalStanding,
+    /// How long the copy was when it had all that stands here; `None` while it has not.
+    copied: Option<u64>,
 }
 
 impl Journal {
     /// Opens a folder's journal, made where it is missing, and what it holds.
-    pub(in crate::sqlite) fn open(folder: &Path) -> io::Result<(Journal, Read)> {
+    ///
+    /// What the copy knows beyond it, of the organizations that `is_ours` names, is taken over first.
+    pub(in crate::sqlite) fn open(folder: &Path, copy: Option<PathBuf>, is_ours: impl Fn(Uuid) -> bool) -> io::Result<(Journal, Read)> {
         let path = folder.join(ERASURES_FILE);
         let is_new = !path.exists();
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
@@ -183,8 +195,77 @@ impl Journal {
             file.sync_all()?;
             sync_folder(folder)?;
         }
-        let open = Open { file, end: read.whole, standing: read.standing() };
-        Ok((Journal { folder: folder.to_owned(), open: Mutex::new(open) }, read))
+        let open = Open { file, end: read.whole, standing: read.standing(), copied: None };
+        let journal = Journal { folder: folder.to_owned(), open: Mutex::new(open), copy };
+        let read = journal.take_from_the_copy(read, is_ours)?;
+        journal.catch_up();
+        Ok((journal, read))
+    }
+
+    /// Appends what only the copy knows. One that cannot be read is no reason not to start: it is behind.
+    fn take_from_the_copy(&self, read: Read, is_ours: impl Fn(Uuid) -> bool) -> io::Result<Read> {
+        let Some(folder) = &self.copy else { return Ok(read) };
+        let Ok(mut copy) = Read::file(&folder.join(ERASURES_FILE)) else { return Ok(read) };
+        // Another gateway's lines stay where they are, and so does what nobody can read.
+        copy.told.retain(|told| is_ours(told.new.organization));
+        copy.unreadable.clear();
+        let known = read.told.iter().filter(|told| told.names.is_some()).map(|told| told.new.id).collect::<Vec<_>>();
+        let asked = read.told.iter().map(|told| told.new.id).collect::<Vec<_>>();
+        for told in &copy.told {
+            match &told.names {
+                _ if !asked.contains(&told.new.id) => self.tell(told)?,
+                Some(names) if !known.contains(&told.new.id) => self.note_names(told.new.id, names)?,
+                _ => {}
+            }
+        }
+        let mut read = read;
+        read.join(copy);
+        Ok(read)
+    }
+
+    /// Brings the copy up to date, where it is not. Until then nothing is lost: it is tried again.
+    pub(in crate::sqlite) fn catch_up(&self) {
+        let mut open = self.open.lock();
+        self.mend_copy(&mut open);
+    }
+
+    /// Writes the copy anew with all that stands here and what it has of others.
+    fn mend_copy(&self, open: &mut Open) {
+        let Some(folder) = self.copy.as_ref().filter(|_| open.copied.is_none()) else { return };
+        let mended = || -> io::Result<u64> {
+            // A folder that is not there is a disk that is not mounted: to make it would hide that.
+            let mut all = Read::file(&folder.join(ERASURES_FILE))?;
+            all.join(Read::file(&self.folder.join(ERASURES_FILE))?);
+            write(folder, &all)?;
+            Ok(fs::metadata(folder.join(ERASURES_FILE))?.len())
+        };
+        match mended() {
+            Ok(length) => open.copied = Some(length),
+            Err(error) => tracing::error!(
+                copy = %folder.display(),
+                error = %error,
+                "the copy of the journal of erasures cannot be written; erasures go on, and it is tried again"
+            ),
+        }
+    }
+
+    /// Appends to the copy what was appended here.
+    fn append_to_copy(&self, open: &mut Open, text: &[u8]) {
+        use std::os::unix::fs::FileExt as _;
+
+        let (Some(folder), Some(length)) = (&self.copy, open.copied) else { return self.mend_copy(open) };
+        let appended = || -> io::Result<bool> {
+            let file = OpenOptions::new().write(true).open(folder.join(ERASURES_FILE))?;
+            if file.metadata()?.len() != length {
+                return Ok(false);
+            }
+            file.write_all_at(text, length)?;
+            file.sync_all()?;
+            Ok(true)
+        };
+        // Where it was moved, cut or written by another, it is read and written as a whole.
+        open.copied = appended().unwrap_or(false).then(|| length + text.len() as u64);
+        self.mend_copy(open);
     }
 
     /// Appends an erasure; on disk when it returns.
@@ -203,7 +284,13 @@ impl Journal {
     }
 
     pub(in crate::sqlite) fn standing(&self) -> JournalStanding {
-        self.open.lock().standing
+        let open = self.open.lock();
+        let copy = match (&self.copy, open.copied) {
+            (None, _) => CopyStanding::None,
+            (Some(_), Some(_)) => CopyStanding::Whole,
+            (Some(_), None) => CopyStanding::Behind,
+        };
+        JournalStanding { copy, ..open.standing }
     }
 
     /// Leaves out the lines of those erasures.
@@ -215,7 +302,16 @@ impl Journal {
         write(&self.folder, &read)?;
         let file = OpenOptions::new().write(true).open(&path)?;
         let end = file.metadata()?.len();
-        *open = Open { file, end, standing: read.standing() };
+        *open = Open { file, end, standing: read.standing(), copied: None };
+        if let Some(folder) = &self.copy
+            && let Ok(mut copy) = Read::file(&folder.join(ERASURES_FILE))
+        {
+            copy.told.retain(|told| !goes(told.new.id));
+            // Where it cannot be written, the line is only remembered for longer, and is let go of by who
+            // looks at the file; what is missing in it is seen to below.
+            drop(write(folder, &copy));
+        }
+        self.mend_copy(&mut open);
         Ok(())
     }
 
@@ -233,6 +329,7 @@ impl Journal {
         open.file.sync_all()?;
         open.end += text.len() as u64;
         open.standing.erasures += lines.iter().filter(|line| matches!(line, Line::Erase { .. })).count();
+        self.append_to_copy(&mut open, &text);
         Ok(())
     }
 }
@@ -249,7 +346,7 @@ mod tests {
     fn what_was_appended_is_read_again_and_a_torn_line_is_written_over() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join(ERASURES_FILE);
-        let (journal, read) = Journal::open(folder.path()).expect("opens");
+        let (journal, read) = Journal::open(folder.path(), None, |_| true).expect("opens");
         assert_eq!(read.told, []);
         journal.ask(&new(1)).expect("appends");
         journal.note_names(Uuid::from_u128(1), &[9, 9]).expect("appends");
@@ -259,9 +356,9 @@ mod tests {
         let torn = rendered(&lines_of(&Told { new: new(2), names: None })[0]).expect("a line");
         for cut in [0, 1, torn.len() / 2, torn.len() - 1] {
             fs::write(&path, [&whole[..], &torn[..cut]].concat()).expect("writes");
-            let (journal, read) = Journal::open(folder.path()).expect("opens");
+            let (journal, read) = Journal::open(folder.path(), None, |_| true).expect("opens");
             assert_eq!(read.told, [Told { new: new(1), names: Some(vec![9, 9]) }], "cut at {cut}");
-            assert_eq!(journal.standing(), JournalStanding { erasures: 1, unreadable: 0 });
+            assert_eq!(journal.standing(), JournalStanding { erasures: 1, ..JournalStanding::default() });
             journal.ask(&new(3)).expect("appends");
             let again = Read::file(&path).expect("reads");
             assert_eq!(again.told.iter().map(|told| told.new.id.as_u128()).collect::<Vec<_>>(), [1, 3], "cut at {cut}");
@@ -271,7 +368,7 @@ mod tests {
     #[test]
     fn a_line_that_nobody_can_read_is_counted_and_kept() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (journal, _) = Journal::open(folder.path()).expect("opens");
+        let (journal, _) = Journal::open(folder.path(), None, |_| true).expect("opens");
         journal.ask(&new(1)).expect("appends");
         journal.ask(&new(2)).expect("appends");
         drop(journal);
@@ -279,7 +376,7 @@ mod tests {
         let mut bytes = fs::read(&path).expect("reads");
         bytes[3] = b'#';
         fs::write(&path, &bytes).expect("writes");
-        let (journal, read) = Journal::open(folder.path()).expect("opens");
+        let (journal, read) = Journal::open(folder.path(), None, |_| true).expect("opens");
         assert_eq!((read.told.len(), journal.standing().unreadable), (1, 1));
         journal.forget(|id| id.as_u128() == 2).expect("forgets");
         let left = Read::file(&path).expect("reads");
@@ -297,5 +394,48 @@ mod tests {
         assert_eq!(first.join(second), 1);
         assert_eq!(first.told[0].names, Some(vec![4]));
         assert_eq!(Read::bytes(&first.text().expect("renders")).told, first.told);
+    }
+
+    #[test]
+    fn whatever_is_written_stands_in_the_copy_too_and_a_copy_that_was_away_catches_up() {
+        let (folder, elsewhere) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let mounted = elsewhere.path().join("mounted");
+        let copied = || Read::file(&mounted.join(ERASURES_FILE)).expect("reads");
+        let ids = |read: &Read| read.told.iter().map(|told| told.new.id.as_u128()).collect::<Vec<_>>();
+        let open = || Journal::open(folder.path(), Some(mounted.clone()), |organization| organization.as_u128() == 7).expect("opens");
+        // Its disk is not there: nobody waits for it, and it is not made.
+        let (journal, _) = open();
+        journal.ask(&new(1)).expect("appends");
+        assert!(journal.standing().copy == CopyStanding::Behind && !mounted.exists());
+        fs::create_dir(&mounted).expect("mounted");
+        journal.ask(&new(2)).expect("appends");
+        assert_eq!((journal.standing().copy, ids(&copied())), (CopyStanding::Whole, vec![1, 2]));
+        journal.note_names(Uuid::from_u128(1), &[9]).expect("appends");
+        assert_eq!(copied().told, Read::file(&folder.path().join(ERASURES_FILE)).expect("reads").told);
+        // Another gateway writes there, too, and a line of its was cut: both stay, and we go on.
+        let other = NewErasure { organization: Uuid::from_u128(8), ..new(50) };
+        let mut all = copied();
+        all.told.push(Told { new: other, names: None });
+        all.unreadable.push(b"?".to_vec());
+        write(&mounted, &all).expect("writes");
+        journal.ask(&new(3)).expect("appends");
+        assert_eq!((ids(&copied()), copied().unreadable.len()), (vec![1, 2, 50, 3], 1));
+        // Away for a moment, and back.
+        fs::rename(&mounted, elsewhere.path().join("away")).expect("moved");
+        journal.ask(&new(4)).expect("nobody waits");
+        assert_eq!(journal.standing().copy, CopyStanding::Behind);
+        fs::rename(elsewhere.path().join("away"), &mounted).expect("moved");
+        journal.catch_up();
+        assert_eq!((journal.standing().copy, ids(&copied())), (CopyStanding::Whole, vec![1, 2, 50, 3, 4]));
+        journal.forget(|id| id.as_u128() == 2).expect("forgets");
+        assert_eq!(ids(&copied()), [1, 50, 3, 4]);
+        drop(journal);
+        // A folder that lost its journal, as a restored one has: what is ours comes back, names and all.
+        fs::remove_file(folder.path().join(ERASURES_FILE)).expect("lost");
+        let (journal, read) = open();
+        assert_eq!((ids(&read), journal.standing().erasures), (vec![1, 3, 4], 3));
+        assert_eq!(read.told[0].names, Some(vec![9]));
+        assert_eq!(ids(&Read::file(&folder.path().join(ERASURES_FILE)).expect("reads")), [1, 3, 4], "and stands in its own");
+        assert_eq!(ids(&copied()), [1, 50, 3, 4], "what was there stays");
     }
 }

@@ -20,7 +20,7 @@ use crate::events::KeptWebhook;
 use crate::messages::Hash16;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::messages::exists;
-use crate::sqlite::statements::{answers_table, contents_table};
+use crate::sqlite::statements::{answers_table, contents_table, recipients_table};
 use crate::sqlite::writer::{Job, Writer};
 use crate::sqlite::{SqliteStore, open};
 
@@ -73,18 +73,19 @@ impl SqliteStore {
             let Some(next) = next else { break };
             after = next;
         }
-        let days = self.read(days_of_contents).await?;
-        for day in days {
-            let mut after = 0;
-            loop {
-                let asked = names.clone();
-                let (found, next) = self.read(move |snapshot| messages_to(snapshot, organization, &asked, day, after)).await?;
-                for messages in found.chunks(PER_COMMIT) {
-                    let messages = messages.iter().map(|message| (*message, day)).collect();
-                    emptied += self.erase_some(Erasure { messages, ..Erasure::default() }).await?;
+        for naming in NAMING {
+            for (day, table) in self.read(|snapshot| tables_of(snapshot, naming)).await? {
+                let mut after = 0;
+                loop {
+                    let (asked, table) = (names.clone(), table.clone());
+                    let (found, next) = self.read(move |snapshot| messages_to(snapshot, organization, &asked, &table, after)).await?;
+                    for messages in found.chunks(PER_COMMIT) {
+                        let messages = messages.iter().map(|message| (*message, day)).collect();
+                        emptied += self.erase_some(Erasure { messages, ..Erasure::default() }).await?;
+                    }
+                    let Some(next) = next else { break };
+                    after = next;
                 }
-                let Some(next) = next else { break };
-                after = next;
             }
         }
         Ok(emptied)
@@ -156,14 +157,16 @@ fn events_of(
     Ok((found, Some(last)))
 }
 
-/// The days that contents are kept of, oldest first.
-pub(super) fn days_of_contents(connection: &Connection) -> Result<Vec<UtcDay>, Failure> {
-    // Any one message tells the day of its table.
+/// What begins the names of the tables by day that say whom messages went to, in the order in which a
+/// message passes through them: who looks in this order misses none that moves on meanwhile.
+pub(super) const NAMING: [&str; 2] = ["contents_", "recipients_"];
+
+/// The tables by day of a kind, oldest first, each with its day.
+pub(super) fn tables_of(connection: &Connection, kind: &str) -> Result<Vec<(UtcDay, String)>, Failure> {
+    // Any one message tells the day of its table. A colon is what comes after the digits.
     let names: Vec<String> = connection
-        .prepare_cached(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name >= 'contents_' AND name < 'contents_:' ORDER BY name",
-        )?
-        .query_map([], |row| row.get(0))?
+        .prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'table' AND name >= ?1 AND name < ?2 ORDER BY name")?
+        .query_map([kind.to_owned(), format!("{kind}:")], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let mut days = Vec::new();
     for name in names {
@@ -172,21 +175,21 @@ pub(super) fn days_of_contents(connection: &Connection) -> Result<Vec<UtcDay>, F
             [],
             |row| row.get(0),
         )?;
-        days.extend(at.map(|at| UnixMs(at).day()));
+        days.extend(at.map(|at| (UnixMs(at).day(), name)));
     }
     Ok(days)
 }
 
-/// Messages to a user of these names among the next range of a day's contents; and where to go on.
+/// Messages to a user of these names among the next range of such a table; and where to go on.
 pub(super) fn messages_to(
     connection: &Connection,
     organization: OrganizationId,
     names: &HashSet<Hash16>,
-    day: UtcDay,
+    table: &str,
     after: i64,
 ) -> Result<(Vec<MessageKey>, Option<i64>), Failure> {
-    let table = contents_table(day);
-    if !exists(connection, &table)? {
+    // It may have been forgotten meanwhile.
+    if !exists(connection, table)? {
         return Ok((Vec::new(), None));
     }
     let first: Option<i64> =
@@ -239,7 +242,14 @@ impl Writer<'_> {
             emptied += self.empty_event(*event)?;
         }
         for (message, day) in &erasure.messages {
-            for table in [contents_table(*day), answers_table(*day)] {
+            emptied += self
+                .connection
+                .prepare_cached(
+                    "UPDATE message_statuses SET failure = json_object('code', failure ->> '$.code')
+                     WHERE message = ?1 AND failure IS NOT NULL AND failure <> json_object('code', failure ->> '$.code')",
+                )?
+                .execute([message.0])?;
+            for table in [contents_table(*day), recipients_table(*day), answers_table(*day)] {
                 if exists(self.connection, &table)? {
                     emptied += self.connection.prepare_cached(&format!("DELETE FROM {table} WHERE message = ?1"))?.execute([message.0])?;
                 }

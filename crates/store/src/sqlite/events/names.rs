@@ -9,15 +9,15 @@
 use hashbrown::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use turnpike_domain::ids::{MessageKey, OrganizationId};
-use turnpike_domain::time::{UnixMs, UtcDay};
+use turnpike_domain::time::UnixMs;
 
-use super::erase::{LOOKED_AT, days_of_contents, messages_to};
+use super::erase::{LOOKED_AT, NAMING, messages_to, tables_of};
 use crate::StoreError;
 use crate::messages::Hash16;
 use crate::sqlite::SqliteStore;
 use crate::sqlite::failure::Failure;
 use crate::sqlite::messages::exists;
-use crate::sqlite::statements::contents_table;
+use crate::sqlite::statements::{contents_table, recipients_table};
 
 /// Names of one user at most. A user has three, and three more after a change of number; past this
 /// something else than a user is named, and erasing it would take others along.
@@ -61,14 +61,16 @@ impl SqliteStore {
 
     async fn messages_to_names(&self, organization: OrganizationId, names: HashSet<Hash16>) -> Result<HashSet<MessageKey>, StoreError> {
         let mut found = HashSet::new();
-        for day in self.read(days_of_contents).await? {
-            let mut after = 0;
-            loop {
-                let names = names.clone();
-                let (messages, next) = self.read(move |snapshot| messages_to(snapshot, organization, &names, day, after)).await?;
-                found.extend(messages);
-                let Some(next) = next else { break };
-                after = next;
+        for naming in NAMING {
+            for (_, table) in self.read(|snapshot| tables_of(snapshot, naming)).await? {
+                let mut after = 0;
+                loop {
+                    let (names, table) = (names.clone(), table.clone());
+                    let (messages, next) = self.read(move |snapshot| messages_to(snapshot, organization, &names, &table, after)).await?;
+                    found.extend(messages);
+                    let Some(next) = next else { break };
+                    after = next;
+                }
             }
         }
         Ok(found)
@@ -114,27 +116,28 @@ pub(super) fn names_in(user: Option<Hash16>, aliases: Option<&[u8]>) -> Vec<Hash
     user.into_iter().chain(aliases).collect()
 }
 
-/// Whom these messages went to, while their contents are kept.
+/// Whom these messages went to, while that is kept.
 fn recipients_of(connection: &Connection, messages: &[(MessageKey, UnixMs)]) -> Result<Vec<Hash16>, Failure> {
-    let mut tables: HashMap<UtcDay, bool> = HashMap::new();
+    let mut tables: HashMap<String, bool> = HashMap::new();
     let mut found = Vec::new();
     for (message, admitted_at) in messages {
         let day = admitted_at.day();
-        let table = contents_table(day);
-        let is_there = match tables.get(&day) {
-            Some(is_there) => *is_there,
-            None => {
-                let is_there = exists(connection, &table)?;
-                tables.insert(day, is_there);
-                is_there
+        for table in [contents_table(day), recipients_table(day)] {
+            let is_there = match tables.get(&table) {
+                Some(is_there) => *is_there,
+                None => {
+                    let is_there = exists(connection, &table)?;
+                    tables.insert(table.clone(), is_there);
+                    is_there
+                }
+            };
+            if is_there {
+                let recipient: Option<Hash16> = connection
+                    .prepare_cached(&format!("SELECT recipient FROM {table} WHERE message = ?1"))?
+                    .query_row([message.0], |row| row.get(0))
+                    .optional()?;
+                found.extend(recipient);
             }
-        };
-        if is_there {
-            let recipient: Option<Hash16> = connection
-                .prepare_cached(&format!("SELECT recipient FROM {table} WHERE message = ?1"))?
-                .query_row([message.0], |row| row.get(0))
-                .optional()?;
-            found.extend(recipient);
         }
     }
     Ok(found)

@@ -1,4 +1,7 @@
 //! Forgetting: contents and answers go by the day, a slice per commit.
+//!
+//! An answer outlives its message's content, and bears the number that it went to. So whom the message
+//! went to, as a keyed hash, stays as long as the answer does: else no erasure would find it.
 
 use rusqlite::{Connection, OptionalExtension as _};
 use turnpike_domain::time::UtcDay;
@@ -23,16 +26,47 @@ pub(in crate::sqlite) enum Forgotten {
 impl Writer<'_> {
     /// Deletes one slice of what is older than these days.
     pub(in crate::sqlite) fn forget_a_slice(&mut self, contents: UtcDay, answers: UtcDay) -> Result<Forgotten, Failure> {
-        let table = match oldest_table(self.connection, "contents_", contents)? {
-            Some(table) => Some(table),
-            None => oldest_table(self.connection, "answers_", answers)?,
-        };
-        let Some(table) = table else {
-            self.connection.prepare_cached("DELETE FROM usage WHERE day < ?1")?.execute([contents.0.min(answers.0)])?;
-            return Ok(Forgotten::Nothing);
-        };
         // What is forgotten here must not be found in the file either.
-        self.securely(|writer| writer.forget_day_slice(&table))
+        if let Some(table) = oldest_table(self.connection, "contents_", contents)? {
+            return self.securely(|writer| {
+                writer.keep_recipients_slice(&table)?;
+                writer.forget_day_slice(&table)
+            });
+        }
+        if let Some(table) = oldest_table(self.connection, "recipients_", answers)? {
+            return self.securely(|writer| {
+                writer.forget_words_slice(&table)?;
+                writer.forget_day_slice(&table)
+            });
+        }
+        if let Some(table) = oldest_table(self.connection, "answers_", answers)? {
+            return self.securely(|writer| writer.forget_day_slice(&table));
+        }
+        self.connection.prepare_cached("DELETE FROM usage WHERE day < ?1")?.execute([contents.0.min(answers.0)])?;
+        Ok(Forgotten::Nothing)
+    }
+
+    /// Keeps whom the messages of the next slice went to.
+    fn keep_recipients_slice(&mut self, contents: &str) -> Result<(), Failure> {
+        let recipients = contents.replacen("contents_", "recipients_", 1);
+        self.connection.execute_batch(&format!(
+            "CREATE TABLE IF NOT EXISTS {recipients} (message INTEGER PRIMARY KEY, recipient BLOB NOT NULL) STRICT;
+             INSERT OR IGNORE INTO {recipients} (message, recipient)
+               SELECT message, recipient FROM {contents} ORDER BY message LIMIT {ROWS_PER_COMMIT};"
+        ))?;
+        Ok(())
+    }
+
+    /// What Meta wrote of failures is kept no longer than an erasure can find it.
+    fn forget_words_slice(&mut self, recipients: &str) -> Result<(), Failure> {
+        self.connection.execute(
+            &format!(
+                "UPDATE message_statuses SET failure = json_object('code', failure ->> '$.code')
+                 WHERE failure IS NOT NULL AND message IN (SELECT message FROM {recipients} ORDER BY message LIMIT {ROWS_PER_COMMIT})"
+            ),
+            [],
+        )?;
+        Ok(())
     }
 
     fn forget_day_slice(&mut self, table: &str) -> Result<Forgotten, Failure> {
