@@ -102,7 +102,7 @@ async fn endpoints(operator: &Operator, apps: &[Arc<App>]) -> Vec<Check> {
         }
     }
     if healthy > 0 {
-        checks.push(Check { name: "endpoints".to_owned(), ok: true, detail: format!("{healthy} take events"), advice: None });
+        checks.push(Check { name: "endpoints".to_owned(), ok: true, detail: format!("take their events: {healthy}"), advice: None });
     }
     checks
 }
@@ -176,7 +176,7 @@ async fn ledger(operator: &Operator) -> Check {
         Ok(found) if found.clean => Check {
             name,
             ok: true,
-            detail: format!("adds up: {} journal entries, {} messages", found.entries, found.messages),
+            detail: format!("adds up (journal entries: {}, messages: {})", found.entries, found.messages),
             advice: None,
         },
         Ok(found) => {
