@@ -301,7 +301,8 @@ fn recipients_help() -> String {
          POST   /_sim/template             {{\"name\": \"order_confirmation\", \"status\": \"PAUSED\"}}\n  \
          POST   /_sim/preference           {{\"from\": \"905321234567\", \"value\": \"stop\"}}\n  \
          POST   /_sim/event                {{\"field\": \"account_update\", \"value\": {{…}}}}\n  \
-         POST   /_sim/plan                 {{\"match\": {{\"to\": \"905321234567\"}}, \"plan\": \"reversed\"}}; GET /_sim/plans\n  \
+         POST   /_sim/plan                 {{\"match\": {{\"to\": \"905321234567\"}}, \"plan\": \"reversed\"}}\n  \
+         GET    /_sim/plans                the plans that have a name\n  \
          POST   /_sim/users, /_sim/numbers who is who\n  \
          POST   /_sim/forget               {{\"name\": \"905321234567\"}}: that user is forgotten\n  \
          GET    /_sim/fields               the fields that /_sim/event knows by their names\n  \

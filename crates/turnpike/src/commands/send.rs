@@ -26,7 +26,7 @@ const BODY_MAX: u64 = 1024 * 1024;
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("what").required(true).args(["text", "template", "body"]))]
 #[command(after_help = "\
-Needs an API key: --key, --key-file, TURNPIKE_API_KEY, or, in a folder of `turnpike demo`, the demo's.
+Needs an API key: --key, --key-file, TURNPIKE_API_KEY, or in a folder of `turnpike demo` the demo's.
 
 Examples:
   turnpike send --to 905321234567 --text \"Hello\"
