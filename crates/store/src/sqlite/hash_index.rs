@@ -248,6 +248,12 @@ impl HashIndex {
         }
     }
 
+    /// How many entries outlive their segment.
+    #[cfg(test)]
+    pub(super) fn pinned(&self) -> usize {
+        self.state.read().pinned.len()
+    }
+
     /// The newest message under `hash` that `holds` (which reads its row) says is really its.
     ///
     /// Must be the first thing that a reading transaction does: memory is asked before the
