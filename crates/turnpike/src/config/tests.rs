@@ -196,11 +196,21 @@ fn values_of_the_wrong_sort_are_refused() {
         ("log.level=loud", "error, warn, info"),
         ("log.level=info,turnpike_engine=loud", "error, warn, info"),
         ("trusted_proxies=10.0.0.0/33", "10.0.0.0/33"),
+        ("trusted_proxies=::ffff:10.0.0.0/8", "::ffff:10.0.0.0/8"),
         ("retention.statuses_days=38", "from 39 to"),
-        ("retention.erasures_copy=./turnpike-data/copy", "outside the data folder"),
     ] {
         Story::new().set([assignment]).refused("--set", holds);
     }
+}
+
+#[test]
+fn a_copy_of_the_journal_of_erasures_lies_outside_of_what_it_outlives() {
+    let story = Story::new();
+    let inside = format!("retention.erasures_copy={}", story.folder.path().join("copy").display());
+    story.set([&inside]).refused("--set", "outside the data folder");
+    let elsewhere = Story::new().set(["retention.erasures_copy=/mnt/elsewhere"]).config();
+    assert_eq!(elsewhere.erasures_copy.as_deref(), Some(Path::new("/mnt/elsewhere")));
+    assert_eq!(Story::new().config().erasures_copy, None);
 }
 
 #[test]
@@ -227,6 +237,8 @@ fn unsafe_combinations_are_refused_with_what_to_do() {
 fn a_clear_port_for_others_needs_a_proxy_that_is_named() {
     let config = Story::new().set(["listen=0.0.0.0:8080", "behind_proxy=true", "trusted_proxies=10.0.0.0/8, 192.0.2.7"]).config();
     assert_eq!(config.trusted_proxies.len(), 2);
+    let everybody = Story::new().set(["listen=0.0.0.0:8080", "behind_proxy=true", "trusted_proxies=::ffff:0.0.0.0/96"]).config();
+    assert!(everybody.warnings.iter().any(|warning| warning.contains("every address there is")), "{:?}", everybody.warnings);
     assert!(Story::new().set(["graph.url=http://127.0.0.1:9", "listen=[::1]:1"]).load().is_ok());
 }
 
