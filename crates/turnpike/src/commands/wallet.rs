@@ -152,7 +152,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let body = json!({"below": below, "sandbox": which.sandbox});
             let Some(answer) = context.ask(&args.remote, Ask::post(&which.path(&["alert"]), &body))? else { return Ok(()) };
             context.out.line(match answer.data["below"].as_str() {
-                Some(below) => format!("A balance_low event tells of it when available falls below {below}."),
+                Some(below) => format!(
+                    "When available falls below {below}, endpoints that get `gateway` events hear balance_low (turnpike webhook set --event)."
+                ),
                 None => "Nobody is told of a low balance.".to_owned(),
             });
             Ok(())
