@@ -77,6 +77,8 @@ pub enum NotAllowed {
     Market,
     /// The request came from a browser.
     Browser,
+    /// The request came unencrypted, past the proxy that speaks TLS with callers.
+    Unencrypted,
 }
 
 impl NotAllowed {
@@ -90,6 +92,7 @@ impl NotAllowed {
             NotAllowed::Address => "address",
             NotAllowed::Market => "market",
             NotAllowed::Browser => "browser",
+            NotAllowed::Unencrypted => "unencrypted",
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Bug {
     HoldsNotCounted,
     /// A definite refusal of Meta's leaves the price held for ever.
     RefusalKeepsHold,
+    /// A handler meets an impossibility and says it in the caller's own words.
+    PanicWithBody,
 }
 
 #[cfg(feature = "planted-bugs")]
@@ -44,7 +46,7 @@ mod chosen {
 
     impl Bug {
         /// All of them.
-        pub const ALL: [Bug; 12] = [
+        pub const ALL: [Bug; 13] = [
             Bug::AnswerBeforeCommit,
             Bug::ReleaseOnTimeout,
             Bug::RetryOnServerError,
@@ -57,6 +59,7 @@ mod chosen {
             Bug::FingerprintIgnored,
             Bug::HoldsNotCounted,
             Bug::RefusalKeepsHold,
+            Bug::PanicWithBody,
         ];
     }
 

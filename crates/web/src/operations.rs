@@ -29,6 +29,23 @@ pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 /// A page's content type and text, or why there is none.
 type Page = Result<(HeaderValue, String), Refusal>;
 
+/// Makes a page.
+type Makes = fn(&Operations, &Incoming) -> Page;
+
+/// Every path there is; each is asked with `GET` or `HEAD`.
+static PAGES: [(&str, Makes); 5] = [
+    ("/livez", Operations::liveness),
+    ("/healthz", Operations::liveness),
+    ("/readyz", Operations::readiness),
+    ("/metrics", Operations::metrics),
+    (ERRORS_PAGE, Operations::errors),
+];
+
+/// The paths of these routes.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    PAGES.iter().map(|(path, _)| *path)
+}
+
 /// The operations routes.
 #[derive(Clone)]
 pub struct Operations {
@@ -54,13 +71,7 @@ impl Operations {
     /// The answer, where the path is one of these routes.
     #[must_use]
     pub fn answer(&self, request: &Incoming) -> Option<Response> {
-        let page: fn(&Operations, &Incoming) -> Page = match request.path() {
-            "/livez" | "/healthz" => |_, _| Ok((TEXT, "ok\n".to_owned())),
-            "/readyz" => Operations::readiness,
-            "/metrics" => Operations::metrics,
-            ERRORS_PAGE => |_, _| Ok((HTML, errors_page())),
-            _ => return None,
-        };
+        let (_, page) = PAGES.iter().find(|(path, _)| *path == request.path())?;
         let answer = match request.head.method {
             Method::GET | Method::HEAD => page(self, request),
             _ => Err(Refusal::MethodNotAllowed { allow: "GET, HEAD" }),
@@ -73,6 +84,16 @@ impl Operations {
             }
             Err(refusal) => render(&refusal, request.error_context()),
         })
+    }
+
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "it is one of the pages, of which others can have none")]
+    fn liveness(&self, _: &Incoming) -> Page {
+        Ok((TEXT, "ok\n".to_owned()))
+    }
+
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "it is one of the pages, of which others can have none")]
+    fn errors(&self, _: &Incoming) -> Page {
+        Ok((HTML, errors_page()))
     }
 
     fn readiness(&self, request: &Incoming) -> Page {

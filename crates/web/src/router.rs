@@ -4,15 +4,17 @@
 //! routes are an axum router: they are many, seldom called, and better served by a framework.
 //! Whatever that answers without our envelope (its own 404 and 405) is given one here.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body as ControlBody;
 use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use http_body::Body as _;
 use tower::ServiceExt as _;
-use turnpike_domain::refusal::{FieldFault, Refusal};
+use turnpike_domain::refusal::{FieldFault, NotAllowed, Refusal};
 
 use crate::error::{ErrorContext, render};
-use crate::meta::{META_WEBHOOK_PATH, MetaWebhook};
+use crate::meta::{META_WEBHOOK_PATH, METHODS, MetaWebhook};
 use crate::operations::Operations;
 use crate::server::{Body, BodyPace, Incoming, Response, Service, read_body};
 
@@ -26,6 +28,16 @@ pub const CONTROL_BODY_MAX: usize = 64 * 1024;
 /// is cheaper than a stream.
 const GATHERED_MAX: u64 = 64 * 1024;
 
+/// Every route of a gateway, method and path: what tests hold their tables against, so that no route
+/// comes without a row. `{id}` at the end of a path of the messaging API is all that is left.
+#[must_use]
+pub fn routes() -> Vec<(Method, String)> {
+    let messaging = crate::messaging::routes().map(|(method, path)| (method, path.to_owned()));
+    let meta = METHODS.into_iter().map(|method| (method, META_WEBHOOK_PATH.to_owned()));
+    let operations = crate::operations::paths().map(|path| (Method::GET, path.to_owned()));
+    messaging.chain(meta).chain(operations).chain(crate::operator::routes()).collect()
+}
+
 /// Sends each request to who answers it.
 pub struct Router<M> {
     messaging: M,
@@ -34,6 +46,8 @@ pub struct Router<M> {
     control: axum::Router,
     control_body_max: usize,
     body_pace: BodyPace,
+    only_sheltered: bool,
+    has_met_others: AtomicBool,
 }
 
 impl<M: Service> Router<M> {
@@ -43,7 +57,26 @@ impl<M: Service> Router<M> {
     /// Control handlers find [`Peer`](crate::server::Peer), [`RequestId`](crate::request_id::RequestId) and
     /// [`ErrorContext`] among the request's extensions; their bodies are read before they are called.
     pub fn new(messaging: M, operations: Operations, control: axum::Router) -> Router<M> {
-        Router { messaging, meta: None, operations, control, control_body_max: CONTROL_BODY_MAX, body_pace: BodyPace::default() }
+        Router {
+            messaging,
+            meta: None,
+            operations,
+            control,
+            control_body_max: CONTROL_BODY_MAX,
+            body_pace: BodyPace::default(),
+            only_sheltered: false,
+            has_met_others: AtomicBool::new(false),
+        }
+    }
+
+    /// For a gateway that speaks no TLS itself because a proxy does: whoever comes neither through a
+    /// listed proxy nor from this machine is refused (AUTH_006 `unencrypted`), since a key would travel
+    /// where others listen. They still get what needs no key: `operations`, for the health checks of a
+    /// load balancer, and Meta's webhook, which is signed.
+    #[must_use]
+    pub fn for_sheltered_only(mut self) -> Router<M> {
+        self.only_sheltered = true;
+        self
     }
 
     /// With Meta's webhook at [`META_WEBHOOK_PATH`].
@@ -59,6 +92,24 @@ impl<M: Service> Router<M> {
         self.control_body_max = max_bytes;
         self.body_pace = pace;
         self
+    }
+
+    /// Answers who comes by a way on which others may listen.
+    fn refuse_unsheltered(&self, request: &Incoming) -> Response {
+        if let Some(response) = self.operations.answer(request) {
+            return response;
+        }
+        // Once is enough for an operator who forgot one of his proxies, and strangers cannot fill the log.
+        if !self.has_met_others.swap(true, Ordering::Relaxed)
+            && let Some(address) = request.peer.address()
+        {
+            tracing::warn!(
+                %address,
+                "refused a caller who came without TLS through no listed proxy; if that is your proxy, add it to `trusted_proxies` \
+                 (this is said once)"
+            );
+        }
+        render(&Refusal::NotAllowed(NotAllowed::Unencrypted), request.error_context())
     }
 
     async fn call_control(&self, mut request: Incoming) -> Response {
@@ -81,6 +132,9 @@ impl<M: Service> Router<M> {
 
 impl<M: Service> Service for Router<M> {
     async fn call(&self, request: Incoming) -> Response {
+        if self.only_sheltered && !request.peer.is_sheltered() && request.path() != META_WEBHOOK_PATH {
+            return self.refuse_unsheltered(&request);
+        }
         if request.path().starts_with(MESSAGING_PREFIX) {
             return self.messaging.call(request).await;
         }

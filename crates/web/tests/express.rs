@@ -83,6 +83,44 @@ async fn an_idle_connection_is_closed_in_its_time() {
     assert_eq!(door::read_to_end(&mut stream).await, b"");
 }
 
+/// A peer that writes to a connection that was reset hears of it at its next writing.
+async fn is_reset_by(stream: &mut tokio::net::TcpStream, bytes: &[u8]) -> bool {
+    for _ in 0..20 {
+        if stream.write_all(bytes).await.is_err() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_request_that_crosses_an_idle_close_meets_an_end_and_no_reset() {
+    // Long enough that no slow machine ends it while the test writes.
+    let door = Door::open(ServerLimits { linger: Duration::from_secs(60), header: Duration::from_secs(60), ..short() }).await;
+    for first in [send("", "abc"), "GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n".to_owned()] {
+        let mut stream = door.connect().await;
+        write_all(&mut stream, first.as_bytes()).await;
+        assert_eq!(read_answer(&mut stream).await.status, 200);
+        assert_eq!(door::read_to_end(&mut stream).await, b"", "closed in its time");
+        assert!(!is_reset_by(&mut stream, send("", "abc").as_bytes()).await, "{first}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_end_is_not_lingered_on_for_ever() {
+    let door = Door::open(short()).await;
+    let mut stream = door.connect().await;
+    write_all(&mut stream, send("Connection: close\r\n", "abc").as_bytes()).await;
+    assert_eq!(read_answer(&mut stream).await.status, 200);
+    let gone = async {
+        while door.handle.connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(door::PATIENCE, gone).await.expect("its place is given up");
+}
+
 #[tokio::test]
 async fn the_last_send_before_a_drain_ends_is_answered_with_a_close() {
     let door = Door::open(ServerLimits { drain_idle: Duration::from_secs(1), drain_deadline: Duration::from_secs(3), ..short() }).await;

@@ -238,7 +238,8 @@ fn bodies() -> Vec<Case> {
     let http10 = "POST /v1/wa/message HTTP/1.0\r\nHost: a\r\n";
     cases.push(case("HTTP/1.0 with chunks", format!("{http10}{chunked}\r\n0\r\n\r\n"), BAD));
     cases.push(case("HTTP/1.0 with a length", format!("{http10}Content-Length: 3\r\n\r\nabc"), OK));
-    cases.push(case("HTTP/1.0 without a host", "GET /livez HTTP/1.0\r\n\r\n", BAD));
+    cases.push(case("HTTP/1.0 without a host", "GET /metrics HTTP/1.0\r\n\r\n", BAD));
+    cases.push(case("HTTP/1.0 without a host, a health check", "GET /livez HTTP/1.0\r\n\r\n", OK));
     cases.push(case("a body over the limit, announced", send("Content-Length: 1048577\r\n", "abc"), &["REQ_004"]));
     cases.push(case("a body over the limit, sent", send("Content-Length: 1048577\r\n", &"x".repeat(1_048_577)), &["REQ_004"]));
     cases.push(case(

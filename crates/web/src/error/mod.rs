@@ -462,6 +462,7 @@ fn not_allowed_sentence(reason: NotAllowed) -> &'static str {
         NotAllowed::Address => "The API key is valid, but not from this network address.",
         NotAllowed::Market => "The API key is valid, but it may not send to the recipient's country.",
         NotAllowed::Browser => "API keys do not belong in browsers: send this request from your server.",
+        NotAllowed::Unencrypted => "The request came unencrypted, past the proxy in front of the gateway: use the gateway's https address.",
     }
 }
 

@@ -30,7 +30,7 @@ use crate::error::{ErrorContext, render};
 use crate::server::{Body, BodyPace, Incoming, RequestBody, Response};
 
 /// Where files are.
-const MEDIA_PATH: &str = "/v1/wa/media";
+pub(super) const MEDIA_PATH: &str = "/v1/wa/media";
 
 /// What a form has beside its file: two short fields, their headers, the boundaries.
 const FORM_MAX_BYTES: u64 = 64 * 1024;
@@ -54,20 +54,10 @@ const BODY_WITHIN: Duration = Duration::from_secs(900);
 
 const X_MEDIA_SHA256: HeaderName = HeaderName::from_static("x-media-sha256");
 
-/// The path behind `/v1/wa/media`, where the request is for a file: empty, or the file's id.
-pub(super) fn tail_of(path: &str) -> Option<&str> {
-    let tail = path.strip_prefix(MEDIA_PATH)?;
-    if tail.is_empty() { Some(tail) } else { tail.strip_prefix('/').filter(|id| !id.is_empty()) }
-}
-
 impl Messaging {
-    /// Answers what is below `/v1/wa/media`.
+    /// Gives or deletes the file `id`; takes one where there is none, which is a `POST`.
     pub(super) async fn media(&self, request: Incoming, id: &str, context: ErrorContext) -> Response {
-        let (method, has_id) = (request.head.method.clone(), !id.is_empty());
-        let allow = if has_id { "GET, DELETE" } else { "POST" };
-        if !matches!((&method, has_id), (&Method::GET | &Method::DELETE, true) | (&Method::POST, false)) {
-            return render(&Refusal::MethodNotAllowed { allow }, context);
-        }
+        let method = request.head.method.clone();
         let caller = match self.caller(&request.known, request.peer) {
             Ok(caller) => caller,
             Err(refusal) => return render(&refusal, context),
@@ -252,23 +242,4 @@ fn too_large() -> Refusal {
 
 fn fault(path: &str, problem: &str) -> Refusal {
     Refusal::Fields(vec![FieldFault::new(path, problem)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_names_a_file_or_the_place_of_files() {
-        for (path, tail) in [
-            ("/v1/wa/media", Some("")),
-            ("/v1/wa/media/1234", Some("1234")),
-            ("/v1/wa/media/a/b", Some("a/b")),
-            ("/v1/wa/media/", None),
-            ("/v1/wa/mediax", None),
-            ("/v1/wa/message", None),
-        ] {
-            assert_eq!(tail_of(path), tail, "{path}");
-        }
-    }
 }

@@ -19,7 +19,7 @@ use turnpike_engine::Engine;
 use turnpike_engine::caller::Caller;
 use turnpike_engine::send::Trace;
 
-use crate::error::{ErrorContext, Sending, render};
+use crate::error::render;
 use crate::gate::Gate;
 use crate::request_id::{RequestId, TraceParent};
 use crate::server::{BodyPace, Incoming, Known, Peer, Response, SEND_PATH, Service};
@@ -48,34 +48,70 @@ impl Service for Messaging {
 /// The caller's own standing.
 const ME_PATH: &str = "/v1/wa/me";
 
+/// One path of the messaging API, and what answers its methods.
+struct Row {
+    /// `{id}` at the end is all that is left of the path, if anything: a wamid holds `/`.
+    path: &'static str,
+    answers: &'static [(Method, Answers)],
+    /// The methods, as an `Allow` header names them.
+    allow: &'static str,
+}
+
+/// What answers a request.
+#[derive(Clone, Copy)]
+enum Answers {
+    Send,
+    LookUpByKey,
+    Check,
+    LookUp,
+    Media,
+    Events,
+    Me,
+}
+
+/// Every path there is, those of one fixed text before those that end in an id.
+static ROWS: [Row; 7] = [
+    Row { path: SEND_PATH, answers: &[(Method::GET, Answers::LookUpByKey), (Method::POST, Answers::Send)], allow: "GET, POST" },
+    Row { path: "/v1/wa/message/check", answers: &[(Method::POST, Answers::Check)], allow: "POST" },
+    Row { path: "/v1/wa/message/{id}", answers: &[(Method::GET, Answers::LookUp)], allow: "GET" },
+    Row { path: media::MEDIA_PATH, answers: &[(Method::POST, Answers::Media)], allow: "POST" },
+    Row { path: "/v1/wa/media/{id}", answers: &[(Method::GET, Answers::Media), (Method::DELETE, Answers::Media)], allow: "GET, DELETE" },
+    Row { path: events::EVENTS_PATH, answers: &[(Method::GET, Answers::Events)], allow: "GET" },
+    Row { path: ME_PATH, answers: &[(Method::GET, Answers::Me)], allow: "GET" },
+];
+
+/// Every route of the messaging API: method and path, in which `{id}` stands for what is left of it.
+pub fn routes() -> impl Iterator<Item = (Method, &'static str)> {
+    ROWS.iter().flat_map(|row| row.answers.iter().map(|(method, _)| (method.clone(), row.path)))
+}
+
+impl Row {
+    /// What stands for the id, which is nothing where the path has none; `None` where it is another path.
+    fn id_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+        match self.path.strip_suffix("{id}") {
+            Some(base) => path.strip_prefix(base).filter(|id| !id.is_empty()),
+            None => (path == self.path).then_some(""),
+        }
+    }
+}
+
 impl Messaging {
     /// Everything but a send.
     async fn call_other(&self, request: Incoming) -> Response {
         let context = request.error_context();
-        if request.path() == SEND_PATH {
-            return match request.head.method {
-                Method::GET => self.look_up_by_key(request, context).await,
-                _ => render(&Refusal::MethodNotAllowed { allow: "GET, POST" }, ErrorContext { send: Sending::No, ..context }),
-            };
-        }
         let path = request.head.uri.path().to_owned();
-        if let Some(id) = media::tail_of(&path) {
-            return self.media(request, id, context).await;
-        }
-        if path == events::EVENTS_PATH {
-            return match request.head.method {
-                Method::GET => self.events(request, context).await,
-                _ => render(&Refusal::MethodNotAllowed { allow: "GET" }, context),
-            };
-        }
-        match (path.strip_prefix(SEND_PATH).and_then(|tail| tail.strip_prefix('/')), &request.head.method) {
-            (Some("check"), &Method::POST) => self.check(request).await,
-            (Some("check"), _) => render(&Refusal::MethodNotAllowed { allow: "POST" }, context),
-            (Some(tail), &Method::GET) if !tail.is_empty() => self.look_up(request, tail, context).await,
-            (Some(tail), _) if !tail.is_empty() => render(&Refusal::MethodNotAllowed { allow: "GET" }, context),
-            (None, &Method::GET) if path == ME_PATH => self.me(request, context).await,
-            (None, _) if path == ME_PATH => render(&Refusal::MethodNotAllowed { allow: "GET" }, context),
-            _ => render(&Refusal::NotFound, context),
+        let Some((row, id)) = ROWS.iter().find_map(|row| Some((row, row.id_of(&path)?))) else {
+            return render(&Refusal::NotFound, context);
+        };
+        match row.answers.iter().find(|(method, _)| *method == request.head.method).map(|(_, answers)| *answers) {
+            Some(Answers::Send) => self.send(request).await,
+            Some(Answers::LookUpByKey) => self.look_up_by_key(request, context).await,
+            Some(Answers::Check) => self.check(request).await,
+            Some(Answers::LookUp) => self.look_up(request, id, context).await,
+            Some(Answers::Media) => self.media(request, id, context).await,
+            Some(Answers::Events) => self.events(request, context).await,
+            Some(Answers::Me) => self.me(request, context).await,
+            None => render(&Refusal::MethodNotAllowed { allow: row.allow }, context),
         }
     }
 
@@ -95,5 +131,33 @@ fn trace(request_id: &RequestId, traceparent: Option<&TraceParent>) -> Trace {
     Trace {
         request_id: Some(Arc::from(request_id.as_str())),
         traceparent: traceparent.and_then(|parent| HeaderValue::from_str(parent.as_str()).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_method_is_told_those_of_the_table() {
+        for row in &ROWS {
+            let methods: Vec<&str> = row.answers.iter().map(|(method, _)| method.as_str()).collect();
+            assert_eq!(methods.join(", "), row.allow, "{}", row.path);
+        }
+    }
+
+    #[test]
+    fn each_path_leads_to_its_own_row() {
+        let found = |path: &str| ROWS.iter().find_map(|row| Some((row.path, row.id_of(path)?.to_owned())));
+        let row = |path: &'static str, id: &str| Some((path, id.to_owned()));
+        assert_eq!(found("/v1/wa/message"), row("/v1/wa/message", ""));
+        assert_eq!(found("/v1/wa/message/check"), row("/v1/wa/message/check", ""));
+        assert_eq!(found("/v1/wa/message/wamid.a/b=="), row("/v1/wa/message/{id}", "wamid.a/b=="));
+        assert_eq!(found("/v1/wa/media"), row("/v1/wa/media", ""));
+        assert_eq!(found("/v1/wa/media/900"), row("/v1/wa/media/{id}", "900"));
+        assert_eq!(found("/v1/wa/media/a/b"), row("/v1/wa/media/{id}", "a/b"));
+        for nowhere in ["/v1/wa/", "/v1/wa/message/", "/v1/wa/media/", "/v1/wa/mediaX", "/v1/wa/me/", "/v1/wa/events/1"] {
+            assert_eq!(found(nowhere), None, "{nowhere}");
+        }
     }
 }

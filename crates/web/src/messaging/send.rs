@@ -5,6 +5,8 @@ use http::HeaderMap;
 use turnpike_domain::refusal::Refusal;
 use turnpike_engine::caller::Caller;
 use turnpike_engine::send::{Reply, SendRequest, Trace};
+#[cfg(feature = "planted-bugs")]
+use turnpike_store::planted::{self, Bug};
 
 use super::answer::{of_reply, put_limits, put_mode, success};
 use super::headers::{allows_duplicate, idempotency_key, is_json};
@@ -60,6 +62,8 @@ impl Messaging {
     async fn asked(&self, mut request: Incoming) -> Result<SendRequest, Refusal> {
         let trace = trace(&request.request_id, request.traceparent.as_ref());
         let body = read_body(&mut request.body, BODY_MAX, self.body_pace).await?;
+        #[cfg(feature = "planted-bugs")]
+        assert!(!planted::is(Bug::PanicWithBody), "cannot send {}", String::from_utf8_lossy(&body));
         Ok(framed(&request.known, &request.head.headers, request.head.uri.query(), body, trace))
     }
 }

@@ -26,6 +26,9 @@ pub const META_WEBHOOK_PATH: &str = "/v1/meta/webhook";
 /// The largest body: Meta's own batches reach 3 MB (meta-cloud-api §5.2).
 pub const META_BODY_MAX: usize = 4 * 1024 * 1024;
 
+/// What Meta may ask there.
+pub(crate) const METHODS: [Method; 2] = [Method::GET, Method::POST];
+
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 

@@ -20,9 +20,10 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
-use http::HeaderMap;
+use axum::handler::Handler;
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
 use subtle::ConstantTimeEq;
 use turnpike_domain::api_key::OperatorToken;
 use turnpike_domain::refusal::Refusal;
@@ -93,59 +94,110 @@ impl Operator {
 
     /// The routes, behind the question who calls.
     pub fn router(self) -> Router {
-        let routes = Router::new()
-            .route("/organizations", get(organizations::list).post(organizations::create))
-            .route("/organizations/{org}", get(organizations::show).patch(organizations::set_prices))
-            .route("/organizations/{org}/wallet", get(money::show))
-            .route("/organizations/{org}/wallet/top-up", post(money::top_up))
-            .route("/organizations/{org}/wallet/adjust", post(money::adjust))
-            .route("/organizations/{org}/wallet/statement", get(money::statement))
-            .route("/organizations/{org}/wallet/alert", post(money::alert))
-            .route("/organizations/{org}/erase", post(users::erase))
-            .route("/organizations/{org}/erasures", get(users::erasures))
-            .route("/organizations/{org}/erasures/{id}", get(users::erasure))
-            .route("/erasures/carry-out", post(users::carry_out))
-            .route("/applications", get(applications::list).post(applications::create))
-            .route("/applications/{app}", get(applications::show).patch(applications::change))
-            .route("/applications/{app}/connect", post(applications::connect))
-            .route("/applications/{app}/suspend", post(applications::suspend))
-            .route("/applications/{app}/resume", post(applications::resume))
-            .route("/applications/{app}/api-keys", get(keys::list).post(keys::create))
-            .route("/applications/{app}/templates", get(templates::list))
-            .route("/applications/{app}/templates/sync", post(templates::sync))
-            .route("/applications/{app}/webhooks", get(webhooks::list))
-            .route("/applications/{app}/webhooks/{name}", get(webhooks::show).post(webhooks::set).delete(webhooks::delete))
-            .route("/applications/{app}/webhooks/{name}/rotate", post(webhooks::rotate))
-            .route("/applications/{app}/webhooks/{name}/test", post(webhooks::test))
-            .route("/applications/{app}/webhooks/{name}/enable", post(webhooks::enable))
-            .route("/applications/{app}/webhooks/{name}/disable", post(webhooks::disable))
-            .route("/applications/{app}/webhooks/{name}/replay", post(webhooks::replay_range))
-            .route("/applications/{app}/deliveries", get(webhooks::deliveries))
-            .route("/applications/{app}/deliveries/{event}", get(webhooks::delivery))
-            .route("/applications/{app}/deliveries/{event}/replay", post(webhooks::replay))
-            .route("/applications/{app}/users/show", post(users::show))
-            .route("/applications/{app}/users/note", post(users::note))
-            .route("/api-keys/{id}", delete(keys::revoke))
-            .route("/api-keys/{id}/rotate", post(keys::rotate))
-            .route("/rates", get(rates::show).post(rates::import))
-            .route("/rates/preview", post(rates::preview))
-            .route("/rates/price", get(rates::price))
-            .route("/ledger/verify", post(money::verify))
-            .route("/messages", get(messages::list))
-            .route("/messages/resolve", post(messages::resolve))
-            .route("/messages/refund", post(messages::refund))
-            .route("/messages/{*id}", get(messages::show))
-            .route("/quarantine", get(quarantine::list))
-            .route("/quarantine/{id}", get(quarantine::show))
-            .route("/quarantine/{id}/discard", post(quarantine::discard))
-            .route("/quarantine/{id}/replay", post(quarantine::replay))
-            .route("/doctor", get(system::doctor))
-            .route("/backup", post(system::backup))
+        let routes = table()
+            .router
             .fallback(answer::no_such_route)
             .layer(axum::middleware::from_fn_with_state(self.clone(), to_the_end))
             .layer(axum::middleware::from_fn_with_state(self.clone(), ask_who))
             .with_state(self);
         Router::new().nest(BASE, routes)
+    }
+}
+
+/// Every operator's route: method and path, in which `{…}` stands for one part and `{*…}` for all that
+/// is left.
+#[must_use]
+pub fn routes() -> Vec<(Method, String)> {
+    table().list.into_iter().map(|(method, path)| (method, format!("{BASE}{path}"))).collect()
+}
+
+/// The table of the routes.
+fn table() -> Table {
+    Table::default()
+        .get("/organizations", organizations::list)
+        .post("/organizations", organizations::create)
+        .get("/organizations/{org}", organizations::show)
+        .patch("/organizations/{org}", organizations::set_prices)
+        .get("/organizations/{org}/wallet", money::show)
+        .post("/organizations/{org}/wallet/top-up", money::top_up)
+        .post("/organizations/{org}/wallet/adjust", money::adjust)
+        .get("/organizations/{org}/wallet/statement", money::statement)
+        .post("/organizations/{org}/wallet/alert", money::alert)
+        .post("/organizations/{org}/erase", users::erase)
+        .get("/organizations/{org}/erasures", users::erasures)
+        .get("/organizations/{org}/erasures/{id}", users::erasure)
+        .post("/erasures/carry-out", users::carry_out)
+        .get("/applications", applications::list)
+        .post("/applications", applications::create)
+        .get("/applications/{app}", applications::show)
+        .patch("/applications/{app}", applications::change)
+        .post("/applications/{app}/connect", applications::connect)
+        .post("/applications/{app}/suspend", applications::suspend)
+        .post("/applications/{app}/resume", applications::resume)
+        .get("/applications/{app}/api-keys", keys::list)
+        .post("/applications/{app}/api-keys", keys::create)
+        .get("/applications/{app}/templates", templates::list)
+        .post("/applications/{app}/templates/sync", templates::sync)
+        .get("/applications/{app}/webhooks", webhooks::list)
+        .get("/applications/{app}/webhooks/{name}", webhooks::show)
+        .post("/applications/{app}/webhooks/{name}", webhooks::set)
+        .delete("/applications/{app}/webhooks/{name}", webhooks::delete)
+        .post("/applications/{app}/webhooks/{name}/rotate", webhooks::rotate)
+        .post("/applications/{app}/webhooks/{name}/test", webhooks::test)
+        .post("/applications/{app}/webhooks/{name}/enable", webhooks::enable)
+        .post("/applications/{app}/webhooks/{name}/disable", webhooks::disable)
+        .post("/applications/{app}/webhooks/{name}/replay", webhooks::replay_range)
+        .get("/applications/{app}/deliveries", webhooks::deliveries)
+        .get("/applications/{app}/deliveries/{event}", webhooks::delivery)
+        .post("/applications/{app}/deliveries/{event}/replay", webhooks::replay)
+        .post("/applications/{app}/users/show", users::show)
+        .post("/applications/{app}/users/note", users::note)
+        .delete("/api-keys/{id}", keys::revoke)
+        .post("/api-keys/{id}/rotate", keys::rotate)
+        .get("/rates", rates::show)
+        .post("/rates", rates::import)
+        .post("/rates/preview", rates::preview)
+        .get("/rates/price", rates::price)
+        .post("/ledger/verify", money::verify)
+        .get("/messages", messages::list)
+        .post("/messages/resolve", messages::resolve)
+        .post("/messages/refund", messages::refund)
+        .get("/messages/{*id}", messages::show)
+        .get("/quarantine", quarantine::list)
+        .get("/quarantine/{id}", quarantine::show)
+        .post("/quarantine/{id}/discard", quarantine::discard)
+        .post("/quarantine/{id}/replay", quarantine::replay)
+        .get("/doctor", system::doctor)
+        .post("/backup", system::backup)
+}
+
+/// A framework's router, which tells nobody what it holds, and its list.
+#[derive(Default)]
+struct Table {
+    router: Router<Operator>,
+    list: Vec<(Method, &'static str)>,
+}
+
+impl Table {
+    fn get<H: Handler<T, Operator>, T: 'static>(self, path: &'static str, handler: H) -> Table {
+        self.on(Method::GET, path, get(handler))
+    }
+
+    fn post<H: Handler<T, Operator>, T: 'static>(self, path: &'static str, handler: H) -> Table {
+        self.on(Method::POST, path, post(handler))
+    }
+
+    fn patch<H: Handler<T, Operator>, T: 'static>(self, path: &'static str, handler: H) -> Table {
+        self.on(Method::PATCH, path, patch(handler))
+    }
+
+    fn delete<H: Handler<T, Operator>, T: 'static>(self, path: &'static str, handler: H) -> Table {
+        self.on(Method::DELETE, path, delete(handler))
+    }
+
+    fn on(mut self, method: Method, path: &'static str, handler: MethodRouter<Operator>) -> Table {
+        self.list.push((method, path));
+        Table { router: self.router.route(path, handler), list: self.list }
     }
 }
 

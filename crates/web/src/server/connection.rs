@@ -80,16 +80,38 @@ where
     let wire = Wire::http1(rest.io, line.clone(), rest.unread, rest.answered);
     let connection = http.serve_connection(TokioIo::new(wire), service_fn(|request| answer(service, line, origin, request)));
     let mut connection = pin!(connection);
-    let mut told = false;
-    let ended = poll_fn(|cx| {
-        if !told && line.is_to_finish() {
-            told = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.as_mut().poll(cx)
+    let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if line.is_to_finish() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
     })
     .await;
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            // The library closes an idle connection as soon as it is told; what has come until now is a
+            // request, and is taken first.
+            news_of_the_kernel().await;
+            let mut told = false;
+            poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                if polled.is_ready() || std::mem::replace(&mut told, true) {
+                    return polled;
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().poll(cx)
+            })
+            .await
+        }
+    };
     note_end(ended);
+}
+
+/// Before an idle connection is closed: lets the runtime hear what has come for it. Closed with
+/// bytes unread it would be reset, and whoever sent them could not tell whether they did anything.
+pub(super) async fn news_of_the_kernel() {
+    // A task that yields this way is woken behind the runtime's next look at its sockets.
+    tokio::task::yield_now().await;
 }
 
 /// Serves HTTP/2 until either side closes. Its streams are tasks on the tracker.
@@ -201,8 +223,9 @@ pub(super) async fn answer_asked<S: Service>(service: &S, line: &Arc<Line>, orig
     let chance = shared.counts.requests.fetch_add(1, Ordering::Relaxed);
     let request_id = found.request_id.unwrap_or_else(|| shared.ids.make());
     let context = error_context(&head, chance);
-    let multiplexed = head.version >= Version::HTTP_2;
-    let mut close = found.chunked || verdict.is_err();
+    let version = head.version;
+    let multiplexed = version >= Version::HTTP_2;
+    let mut close = found.chunked || found.without_host || verdict.is_err();
 
     let mut response = match verdict {
         Err(refusal) => render(&refusal, context),
@@ -229,12 +252,16 @@ pub(super) async fn answer_asked<S: Service>(service: &S, line: &Arc<Line>, orig
 
     // What is still to come of this request would be taken for the next one.
     close |= line.awaits_body_of(count);
-    close |= shared.is_draining();
+    close |= shared.is_draining() || line.is_to_finish();
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, request_id.to_header());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if close && !multiplexed {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if close && version == Version::HTTP_10 {
+        // To an answer of a later version the library adds the keep-alive that such a request asked for.
+        *response.version_mut() = Version::HTTP_10;
     }
     response.body_mut().announce(line);
     drop(under_way);

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use turnpike_engine::turns::others_first;
 
 use super::body::RequestBody;
-use super::connection::{Asked, Origin, answer_asked};
+use super::connection::{Asked, Origin, answer_asked, news_of_the_kernel};
 use super::head::{self, Findings, X_FORWARDED_FOR};
 use super::line::Line;
 use super::wire::Wire;
@@ -101,17 +101,25 @@ async fn close<IO: AsyncRead + AsyncWrite + Unpin>(io: IO, line: &Arc<Line>, ans
 }
 
 /// Waits for bytes. False where there will be none: the peer has closed, the read failed, or the
-/// connection is to finish.
+/// connection is to finish and nothing has come until now.
 async fn until_bytes<IO: AsyncRead + Unpin>(io: &mut IO, buffer: &mut BytesMut, line: &Line) -> bool {
     buffer.reserve(BUFFER_BYTES);
-    let mut reading = pin!(io.read_buf(buffer));
-    poll_fn(|cx| {
-        if line.is_to_finish() {
-            return Poll::Ready(false);
+    let found = {
+        let mut reading = pin!(io.read_buf(buffer));
+        poll_fn(|cx| match reading.as_mut().poll(cx) {
+            Poll::Ready(read) => Poll::Ready(Some(matches!(read, Ok(1..)))),
+            Poll::Pending if line.is_to_finish() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    };
+    match found {
+        Some(found) => found,
+        None => {
+            news_of_the_kernel().await;
+            at_once(io, buffer).await
         }
-        reading.as_mut().poll(cx).map(|read| matches!(read, Ok(1..)))
-    })
-    .await
+    }
 }
 
 /// Reads what is there, without waiting. Whether anything was.
@@ -234,6 +242,9 @@ impl Plain {
                 15 if is("x-forwarded-for") => plain.forwarded_for.push(place()),
                 6 if is("origin") => plain.from_browser = true,
                 10 if is("connection") && !header.value.eq_ignore_ascii_case(b"keep-alive") => return None,
+                // On a send nobody reads these; that they must be single is the library's to say.
+                13 if is("last-event-id") => return None,
+                10 if is("x-operator") => return None,
                 2 if is("te") => return None,
                 6 if is("expect") => return None,
                 7 if is("upgrade") || is("trailer") => return None,
@@ -263,6 +274,7 @@ impl Plain {
             traceparent: self.traceparent,
             chunked: false,
             forwarded: !self.forwarded_for.is_empty(),
+            without_host: false,
         };
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.method = Method::POST;

@@ -6,14 +6,17 @@
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderName, HeaderValue, Method, Version};
 use turnpike_domain::refusal::{NotAllowed, Refusal};
 
+use crate::messaging::headers::X_ALLOW_DUPLICATE;
 use crate::request_id::{RequestId, TraceParent};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const X_OPERATOR: HeaderName = HeaderName::from_static("x-operator");
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What HTTP/2 counts for a header besides its letters (RFC 9113 §6.5.2).
@@ -51,6 +54,8 @@ pub(super) struct Findings {
     pub(super) traceparent: Option<TraceParent>,
     pub(super) chunked: bool,
     pub(super) forwarded: bool,
+    /// A health check of HTTP/1.0, which knows no `Host`: answered, and the connection closed.
+    pub(super) without_host: bool,
 }
 
 /// The bounds of a head.
@@ -69,6 +74,7 @@ pub(super) fn examine(head: &Parts, bounds: Bounds) -> (Findings, Result<(), Ref
     let mut traceparents = 0_usize;
     let mut encoding: Option<&HeaderValue> = None;
     let mut lengths = 0_usize;
+    let (mut allows_duplicate, mut last_event_id, mut operator) = (false, false, false);
     let mut size = 0_usize;
     let mut problem: Option<&'static str> = None;
     for (name, value) in &head.headers {
@@ -103,9 +109,20 @@ pub(super) fn examine(head: &Parts, bounds: Bounds) -> (Findings, Result<(), Ref
             found.traceparent = TraceParent::parse(value.as_bytes());
         } else if *name == X_FORWARDED_FOR {
             found.forwarded = true;
+        } else if *name == X_ALLOW_DUPLICATE {
+            if std::mem::replace(&mut allows_duplicate, true) {
+                problem = Some("there is more than one X-Allow-Duplicate header");
+            }
+        } else if *name == LAST_EVENT_ID {
+            if std::mem::replace(&mut last_event_id, true) {
+                problem = Some("there is more than one Last-Event-ID header");
+            }
+        } else if *name == X_OPERATOR && std::mem::replace(&mut operator, true) {
+            problem = Some("there is more than one X-Operator header");
         }
     }
-    // Which of several was meant cannot be told, so none counts (Trace Context §3.2.1).
+    // These two decide nothing, and proxies add them. Which of several was meant cannot be told, so none
+    // counts, as Trace Context §3.2.1 has it; the answer bears an id of ours.
     if request_ids > 1 {
         found.request_id = None;
     }
@@ -119,7 +136,8 @@ pub(super) fn examine(head: &Parts, bounds: Bounds) -> (Findings, Result<(), Ref
         problem = Some("the Transfer-Encoding is not \"chunked\"");
     }
     let multiplexed = head.version >= Version::HTTP_2;
-    let problem = problem.or_else(|| host_problem(head, hosts, host, multiplexed));
+    found.without_host = hosts == 0 && is_bare_health_check(head);
+    let problem = problem.or_else(|| if found.without_host { None } else { host_problem(head, hosts, host, multiplexed) });
     let verdict = if head.headers.len() > bounds.headers || multiplexed && size > bounds.bytes {
         Err(Refusal::HeadTooLarge)
     } else if let Some(problem) = problem {
@@ -149,6 +167,15 @@ fn host_problem(head: &Parts, hosts: usize, host: Option<&HeaderValue>, multiple
         (1, ..) => None,
         _ => Some("there is more than one Host header"),
     }
+}
+
+/// `GET /livez HTTP/1.0` and nothing else: what the plainest checks of load balancers send. That
+/// version knows no `Host`, and these two routes are the same for every host.
+fn is_bare_health_check(head: &Parts) -> bool {
+    head.version == Version::HTTP_10
+        && matches!(head.method, Method::GET | Method::HEAD)
+        && head.uri.authority().is_none()
+        && matches!(head.uri.path(), "/livez" | "/readyz")
 }
 
 /// A host name or address with an optional port, as far as letters tell.

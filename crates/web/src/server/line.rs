@@ -80,7 +80,6 @@ pub(super) struct Line {
     begun: AtomicU32,
     under_way: AtomicU32,
     streams: AtomicU32,
-    expects_more: AtomicBool,
     /// The request whose body has not wholly come (0: none).
     within_body_of: AtomicU32,
     /// Which request broke a rule of framing (0: none), and which rule.
@@ -108,7 +107,6 @@ impl Line {
             begun: AtomicU32::new(0),
             under_way: AtomicU32::new(0),
             streams: AtomicU32::new(0),
-            expects_more: AtomicBool::new(false),
             within_body_of: AtomicU32::new(0),
             foul_request: AtomicU32::new(0),
             foul: AtomicU8::new(0),
@@ -169,7 +167,6 @@ impl Line {
 
     /// Takes over what the referee found after new bytes.
     pub(super) fn heard(&self, referee: &Referee) {
-        self.expects_more.store(referee.expects_more(), Ordering::Relaxed);
         self.within_body_of.store(referee.within_body_of(), Ordering::Relaxed);
         match self.phase() {
             Phase::Silent | Phase::Idle if referee.within_head() => self.enter(Phase::Head),
@@ -204,16 +201,6 @@ impl Line {
     /// Whether the body of this request has not wholly come yet.
     pub(super) fn awaits_body_of(&self, request: u32) -> bool {
         self.within_body_of.load(Ordering::Relaxed) == request
-    }
-
-    /// Whether the peer has begun something that it has not ended.
-    pub(super) fn expects_more(&self) -> bool {
-        self.expects_more.load(Ordering::Relaxed)
-    }
-
-    /// The connection is closed before the peer has sent all of a request that cannot be read.
-    pub(super) fn closes_on_unread(&self) {
-        self.expects_more.store(true, Ordering::Relaxed);
     }
 
     /// Notes whether the peer takes what is written to it.

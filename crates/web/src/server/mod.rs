@@ -16,6 +16,8 @@ mod connection;
 mod express;
 mod framing;
 mod head;
+#[cfg(test)]
+mod idle_tests;
 mod line;
 mod listen;
 mod trusted;
@@ -105,6 +107,16 @@ impl Peer {
         match self {
             Peer::Network { address, .. } => Some(*address),
             Peer::Local => None,
+        }
+    }
+
+    /// Whether nobody could listen on the way here, though it is not encrypted: from this machine, or
+    /// from a listed proxy, which speaks TLS with the caller.
+    #[must_use]
+    pub fn is_sheltered(&self) -> bool {
+        match self {
+            Peer::Network { address, proxy } => proxy.is_some() || address.is_loopback(),
+            Peer::Local => true,
         }
     }
 

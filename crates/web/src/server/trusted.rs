@@ -16,6 +16,9 @@ pub struct Network {
     prefix: u8,
 }
 
+/// Bits of `::ffff:0:0/96`, in which IPv6 writes IPv4 (RFC 4291 §2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
 /// Why a text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is neither an IP address nor a network such as 10.0.0.0/8")]
@@ -36,12 +39,26 @@ impl FromStr for Network {
         if prefix > longest {
             return Err(wrong());
         }
-        Ok(Network { address, prefix })
+        // A peer that is IPv4 is compared as IPv4, however its listener saw it; so is a network.
+        match address {
+            IpAddr::V6(mapped) if mapped.to_ipv4_mapped().is_some() => {
+                let prefix = prefix.checked_sub(MAPPED_PREFIX).ok_or_else(wrong)?;
+                Ok(Network { address: address.to_canonical(), prefix })
+            }
+            address => Ok(Network { address, prefix }),
+        }
     }
 }
 
 impl Network {
-    /// Whether the address lies in this network.
+    /// Whether every address of its kind lies in it.
+    #[must_use]
+    pub fn is_everybody(&self) -> bool {
+        self.prefix == 0
+    }
+
+    /// Whether the address lies in this network. IPv4 is the same network in either spelling:
+    /// `10.0.0.0/8` and `::ffff:10.0.0.0/104`.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -122,6 +139,24 @@ mod tests {
         for bad in ["10.0.0.0/33", "ten", "10.0.0.0/", "::/129", ""] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn ipv4_is_the_same_in_either_spelling_on_either_side() {
+        let matches = |network: &str, peer: &str| proxies(&[network]).contains(peer.parse().expect("an address"));
+        for network in ["10.0.0.0/8", "::ffff:10.0.0.0/104", "::ffff:a00:0/104"] {
+            for (peer, inside) in
+                [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("11.0.0.1", false), ("::ffff:11.0.0.1", false), ("::a01:203", false)]
+            {
+                assert_eq!(matches(network, peer), inside, "{network} {peer}");
+            }
+        }
+        assert!(matches("::ffff:192.0.2.7", "192.0.2.7") && matches("192.0.2.7", "::ffff:192.0.2.7"));
+        assert!(!matches("::ffff:192.0.2.7", "192.0.2.8"));
+        assert!(matches("::ffff:0:0/96", "8.8.8.8") && !matches("::ffff:0:0/96", "2001:db8::1"));
+        assert!("::ffff:10.0.0.0/8".parse::<Network>().is_err(), "an IPv4 prefix behind an IPv6 address is a mistake");
+        assert!(!matches("::/0", "8.8.8.8"), "all of IPv6 is not all of IPv4");
+        assert_eq!(caller(&["::ffff:10.0.0.0/104"], &["203.0.113.9, ::ffff:10.0.0.2, 10.0.0.1"]).as_deref(), Some("203.0.113.9"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Three things are seen to here because nobody else can: the referee reads along; an answer that
 //! the library makes up by itself for bytes that it cannot parse, a bare status, is replaced with
-//! our own error (contract §2: every error has a body); and a connection that is closed while the
-//! peer still sends is lingered on, since the answer would otherwise be lost to a reset.
+//! our own error (contract §2: every error has a body); and a connection that we close is lingered
+//! on, since bytes that cross our close would be answered with a reset: it takes the last answer from
+//! the peer, and says less than a plain end (RFC 9112 §9.6).
 
 use std::io;
 use std::pin::Pin;
@@ -107,7 +108,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
             if replacement.bytes.is_empty() {
                 let stands_for = replacement.stands_for;
                 wire.replacement = None;
-                wire.line.closes_on_unread();
                 return Poll::Ready(Ok(stands_for));
             }
         }
@@ -132,7 +132,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
             match &mut wire.closing {
                 Closing::No => {
                     ready!(wire.line.watch_write(Pin::new(&mut wire.io).poll_shutdown(cx)))?;
-                    wire.closing = if wire.referee.is_some() && wire.line.expects_more() {
+                    // HTTP/2 says by GOAWAY what it did not look at.
+                    wire.closing = if wire.referee.is_some() {
                         wire.line.enter(Phase::Lingering);
                         Closing::Linger { swallowed: 0 }
                     } else {

@@ -145,13 +145,17 @@ pub(crate) fn config(limits: ServerLimits) -> ServerConfig {
 }
 
 pub(crate) fn service(gate: &Gate) -> Arc<Router<Messaging>> {
+    Arc::new(router(gate))
+}
+
+pub(crate) fn router(gate: &Gate) -> Router<Messaging> {
     let pace = BodyPace { total: Duration::from_millis(200), bytes_per_second: 256 * 1024 };
     let ready_gate = gate.clone();
     let operations = Operations::new(Arc::new(move || !ready_gate.is_draining()), Arc::new(|| "turnpike_up 1\n# EOF\n".to_owned()));
     let control = axum::Router::new()
         .route("/operator/v1/echo", axum::routing::post(|body: bytes::Bytes| async move { body }).get(|| async { "here" }))
         .route("/operator/v1/typed", axum::routing::post(|axum::Json(number): axum::Json<u32>| async move { number.to_string() }));
-    Arc::new(Router::new(Messaging { gate: gate.clone(), pace }, operations, control))
+    Router::new(Messaging { gate: gate.clone(), pace }, operations, control)
 }
 
 impl Door {
