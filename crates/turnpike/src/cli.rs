@@ -168,10 +168,10 @@ pub(crate) struct SettingArgs {
     /// Private key (PEM) of the certificate
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_key: Option<String>,
-    /// Callers reach us only through a proxy that speaks TLS with them
+    /// Callers reach us only through a proxy that speaks TLS with them: keys are taken only from it
     #[arg(long)]
     pub(crate) behind_proxy: bool,
-    /// Address or network of a proxy whose X-Forwarded-For is believed (repeatable)
+    /// Address or network of such a proxy, whose X-Forwarded-For is believed (repeatable)
     #[arg(long, value_name = "NETWORK")]
     pub(crate) trusted_proxy: Vec<String>,
     /// Graph API to send to [default: https://graph.facebook.com]

@@ -11,6 +11,7 @@ mod failure;
 mod log;
 mod machine;
 mod output;
+mod panics;
 mod wire;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use output::Out;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    panics::watch();
     let typed = match Cli::try_parse() {
         Ok(typed) => typed,
         Err(error) => return not_understood(&error),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -39,6 +40,7 @@ use turnpike_web::server::{BodyPace, Peer, Server, ServerConfig, ServerHandle, T
 
 use crate::config::{Config, MasterKeyPlace};
 use crate::machine::DataFolder;
+use crate::panics;
 
 /// The socket of the operator's commands, in the data folder.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
@@ -71,6 +73,35 @@ pub(crate) struct Running {
     socket: PathBuf,
 }
 
+/// The built-in simulator that is to run.
+pub(crate) struct Play {
+    /// How it is to be.
+    pub(crate) settings: turnpike_simulator::Config,
+    /// Where it listens, if somebody had to know that before; otherwise `settings` say it.
+    pub(crate) listener: Option<TcpListener>,
+}
+
+impl Play {
+    /// One that listens where its settings say.
+    pub(crate) fn anywhere(settings: turnpike_simulator::Config) -> Play {
+        Play { settings, listener: None }
+    }
+
+    /// Starts it.
+    pub(crate) async fn begin(self) -> anyhow::Result<Simulator> {
+        if let Record::File(path) = &self.settings.record
+            && let Some(folder) = path.parent()
+        {
+            std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
+        }
+        let started = match self.listener {
+            Some(listener) => Simulator::start_on(listener, self.settings).await,
+            None => Simulator::start(self.settings).await,
+        };
+        started.context("starting the built-in simulator")
+    }
+}
+
 /// The seams and what is below them.
 struct Base {
     clock: Arc<dyn Clock>,
@@ -81,19 +112,14 @@ struct Base {
 }
 
 /// Starts a gateway: store, simulator, engine, doors. Ready when it returns.
-pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator::Config>) -> anyhow::Result<Running> {
+pub(crate) async fn start(config: &Config, simulator: Option<Play>) -> anyhow::Result<Running> {
     let base = base(config).await?;
     let secret = sandbox_secret(&*base.entropy);
     let request_ids = request_ids(&base);
     let simulator = match simulator {
-        Some(mut settings) => {
-            settings.sandbox_secret = Some(secret.expose().to_owned());
-            if let turnpike_simulator::Record::File(path) = &settings.record
-                && let Some(folder) = path.parent()
-            {
-                std::fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
-            }
-            Some(Simulator::start(settings).await.context("starting the built-in simulator")?)
+        Some(mut play) => {
+            play.settings.sandbox_secret = Some(secret.expose().to_owned());
+            Some(play.begin().await?)
         }
         None => None,
     };
@@ -117,6 +143,7 @@ pub(crate) async fn start(config: &Config, simulator: Option<turnpike_simulator:
         Some(simulator) => BuiltIn::Running(simulator.forgetter()),
         None => BuiltIn::AtRest(Record::File(config.data.join(SIMULATOR_RECORD))),
     }));
+    panics::count_in(&engine.metrics);
     engine.run();
 
     let inner = inner_door(config, simulator.is_some(), &request_ids).await?;
@@ -309,7 +336,9 @@ fn router(config: &Config, engine: &Arc<Engine>, gate: &Gate) -> Router<Messagin
     let operations = if config.metrics_public { operations.with_metrics_for_all() } else { operations };
     let control = operator(config, engine).router();
     let meta = MetaWebhook { engine: Arc::clone(engine), body_pace: BodyPace::default() };
-    Router::new(messaging, operations, control).with_meta(meta).with_control_body(BODY_MAX, BodyPace::default())
+    let router = Router::new(messaging, operations, control).with_meta(meta).with_control_body(BODY_MAX, BodyPace::default());
+    // What comes past the proxy came unencrypted.
+    if config.behind_proxy && config.tls.is_none() { router.for_sheltered_only() } else { router }
 }
 
 fn operator(config: &Config, engine: &Arc<Engine>) -> Operator {

@@ -78,6 +78,17 @@ impl Simulator {
     /// simulator writes it), or the certificate cannot be read or made.
     pub async fn start(config: Config) -> Result<Simulator, StartError> {
         let failed = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        Simulator::start_on(listener, config).await
+    }
+
+    /// The same on a listener that is bound already, whatever `config.listen` says: for who must know
+    /// the address before the simulator starts.
+    ///
+    /// # Errors
+    /// As [`Simulator::start`].
+    pub async fn start_on(listener: TcpListener, config: Config) -> Result<Simulator, StartError> {
+        let failed = |source| StartError::Listen { address: config.listen, source };
         let tls = match &config.tls {
             Some(files) => Some(tls::set_up(files, config.http2).map_err(StartError::Tls)?),
             None => None,
@@ -86,7 +97,6 @@ impl Simulator {
             Some(Tls { acceptor, ca_pem }) => (Some(acceptor), ca_pem),
             None => (None, None),
         };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let scheme = if acceptor.is_some() { "https" } else { "http" };
         let world = Arc::new(World::new(&config, base_url(scheme, address))?);

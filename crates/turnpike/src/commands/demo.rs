@@ -4,12 +4,14 @@
 //! ledger. Only the demo keeps its keys in a file, so that a second start prints the same ones.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::rates::Markup;
 use turnpike_domain::send::Mode;
@@ -30,7 +32,7 @@ use turnpike_store::sqlite::LOCK_FILE;
 use super::serve::until_told_to_stop;
 use crate::cli::DemoArgs;
 use crate::config::Config;
-use crate::wire::{self, Running};
+use crate::wire::{self, Play, Running};
 
 /// The file that makes a folder a demo's: the keys in clear, 0600.
 pub(crate) const KEYS_FILE: &str = "demo.json";
@@ -72,8 +74,8 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> 
         start_over(&args.data)?;
     }
     let mut config = config.clone();
-    let simulator = turnpike_simulator::Config {
-        listen: free_now(args.simulator_listen).await?,
+    let (listener, address) = listen_for_simulator(args.simulator_listen).await?;
+    let settings = turnpike_simulator::Config {
         record: Record::File(args.data.join(wire::SIMULATOR_RECORD)),
         seed_templates: turnpike_simulator::demo_templates(),
         waba_id: WABA_ID.to_owned(),
@@ -81,11 +83,11 @@ pub(crate) async fn run(args: &DemoArgs, config: &Config) -> anyhow::Result<()> 
         unscripted_window: if args.strict_window { Window::Closed } else { Window::Open },
         ..Default::default()
     };
-    config.settings.graph_url = format!("http://{}", simulator.listen);
+    config.settings.graph_url = format!("http://{address}");
     config.settings.meta_apps = vec![meta_app()];
     config.settings.delivery = config.settings.delivery.allowing_loopback();
     config.settings.shows_secrets_again = true;
-    let running = wire::start(&config, Some(simulator)).await?;
+    let running = wire::start(&config, Some(Play { settings, listener: Some(listener) })).await?;
     let (app, keys) = furnish(&running.engine, &args.data).await?;
     announce(args, &running, &app, &keys)?;
     until_told_to_stop().await?;
@@ -103,11 +105,12 @@ fn meta_app() -> MetaApp {
     MetaApp { id: META_APP_ID.to_owned(), secrets: vec![word(16)], verify_token: word(16), customer: false }
 }
 
-/// The address that the simulator will take. Its URL must be known before the engine starts, so a
-/// free port is chosen here.
-async fn free_now(address: std::net::SocketAddr) -> anyhow::Result<std::net::SocketAddr> {
-    let probe = tokio::net::TcpListener::bind(address).await.with_context(|| format!("listening on {address} for the simulator"))?;
-    Ok(probe.local_addr()?)
+/// The simulator's listener. Its URL must be known before the engine starts, so it is bound here and
+/// kept: a port that were let go could be another program's a moment later.
+async fn listen_for_simulator(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address} for the simulator"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Removes what an earlier demo left. Only a folder that a demo made, or an empty one.
@@ -282,6 +285,17 @@ Ctrl-C stops it. A second start keeps data and keys; --fresh starts over.
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_simulators_port_is_nobody_elses_from_the_moment_that_its_address_is_known() {
+        let (listener, address) = listen_for_simulator(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
+        let other = TcpListener::bind(address).await.expect_err("it is taken");
+        assert_eq!(other.kind(), std::io::ErrorKind::AddrInUse);
+        let settings = turnpike_simulator::Config::default();
+        let simulator = Play { settings, listener: Some(listener) }.begin().await.expect("it takes the listener over");
+        assert_eq!(simulator.address(), address);
+        simulator.shutdown().await;
+    }
 
     #[test]
     fn what_to_try_next_can_be_pasted_by_who_has_just_built_it() {

@@ -8,12 +8,12 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::demo;
 use crate::config::Config;
-use crate::wire;
+use crate::wire::{self, Play};
 
 /// Serves until SIGTERM or SIGINT, then drains. With `json`, one line on stdout says where, once ready.
 pub(crate) async fn run(config: &Config, adopt_demo: bool, json: bool) -> anyhow::Result<()> {
     leave_demo(&config.data, adopt_demo)?;
-    let running = wire::start(config, config.sandbox.then(|| simulator(config))).await?;
+    let running = wire::start(config, config.sandbox.then(|| Play::anywhere(simulator(config)))).await?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

@@ -16,6 +16,9 @@ use crate::output::{Cell, Side, Style, Table};
 /// The name of the endpoint that is meant where none is named.
 const DEFAULT: &str = "default";
 
+/// In place of a list of events: every one there is.
+const ALL: &str = "all";
+
 /// Endpoints of applications, and the deliveries to them.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -134,10 +137,10 @@ struct Endpoint {
     /// Where events are posted: https, or http to this machine where the gateway allows it
     #[arg(long)]
     url: Option<String>,
-    /// An event that it gets (repeatable; replaces the list)
+    /// An event that it gets, or all (repeatable; replaces the list)
     #[arg(long = "event", value_name = "EVENT")]
     events: Vec<String>,
-    /// Every event there is
+    /// Every event there is, as --event all
     #[arg(long, conflicts_with = "events")]
     all_events: bool,
     /// A header of yours, as NAME=VALUE (repeatable; replaces them all)
@@ -248,7 +251,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             show(context, &answer.data);
         }
         Command::Deliveries { app, filter, pages } => {
-            let ask = || filter.query(Ask::get(&["applications", app.segment(), "deliveries"]));
+            // Where all are meant there is nothing to filter.
+            let events = events(&filter.events)?.filter(Value::is_array).map(|_| filter.events.join(","));
+            let ask = || filter.query(Ask::get(&["applications", app.segment(), "deliveries"])).with("events", events.as_ref());
             return context.pages(&args.remote, pages, ask, &DELIVERIES);
         }
         Command::Attempts { event, which } => {
@@ -271,7 +276,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
                 ));
             }
             let path = ["applications", app.segment(), "webhooks", filter.endpoint.as_deref().unwrap_or(DEFAULT), "replay"];
-            let Some(answer) = ask(Ask::post(&path, &filter.body()))? else { return Ok(()) };
+            let Some(answer) = ask(Ask::post(&path, &filter.body()?))? else { return Ok(()) };
             let replayed = usize::try_from(answer.data["replayed"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
             context.out.line(format!("{} sent again now.", count(replayed, "event is", "events are")));
         }
@@ -283,10 +288,8 @@ impl Endpoint {
     fn body(&self) -> Result<Value, Failure> {
         let mut body = json!({});
         put(&mut body, "url", self.url.as_deref());
-        if self.all_events {
-            put(&mut body, "events", Some("all"));
-        }
-        put(&mut body, "events", (!self.events.is_empty()).then(|| json!(self.events)));
+        let events = if self.all_events { Some(json!(ALL)) } else { events(&self.events)? };
+        put(&mut body, "events", events);
         if !self.headers.is_empty() || self.no_headers {
             let mut headers = serde_json::Map::new();
             for header in &self.headers {
@@ -313,21 +316,31 @@ impl Endpoint {
 
 impl Filter {
     fn query(&self, ask: Ask) -> Ask {
-        let events = (!self.events.is_empty()).then(|| self.events.join(","));
         ask.with("endpoint", self.endpoint.as_ref())
             .with("state", self.state.map(typed))
-            .with("events", events)
             .with("from", self.from.as_ref())
             .with("until", self.until.as_ref())
     }
 
-    fn body(&self) -> Value {
+    fn body(&self) -> Result<Value, Failure> {
         let mut body = json!({});
         put(&mut body, "state", self.state.map(typed));
-        put(&mut body, "events", (!self.events.is_empty()).then(|| json!(self.events)));
+        put(&mut body, "events", events(&self.events)?);
         put(&mut body, "from", self.from.as_deref());
         put(&mut body, "until", self.until.as_deref());
-        body
+        Ok(body)
+    }
+}
+
+/// The events that were named, as the route takes them: a list, or the word for all of them.
+fn events(named: &[String]) -> Result<Option<Value>, Failure> {
+    match named {
+        [] => Ok(None),
+        [only] if only == ALL => Ok(Some(json!(ALL))),
+        several if several.iter().any(|name| name == ALL) => {
+            Err(Failure::Usage("--event all is every event there is; name no other beside it".to_owned()))
+        }
+        several => Ok(Some(json!(several))),
     }
 }
 
@@ -520,4 +533,34 @@ fn attempts(context: &Context, delivery: &Value) {
         table.row([time(&attempt["at"]).into(), answer, text(&attempt["latencyMs"]).into(), said.into()]);
     }
     context.out.table(&table);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command as Of};
+
+    /// The body that a command would send.
+    fn body(typed: &str) -> Result<Value, Failure> {
+        let typed = Cli::try_parse_from(format!("turnpike webhook {typed}").split(' ')).expect("it can be understood");
+        let Of::Webhook(args) = typed.command else { panic!("a command of this file") };
+        match &args.command {
+            Command::Set(endpoint) => endpoint.body(),
+            Command::Replay { filter, .. } => filter.body(),
+            _ => panic!("a command with events"),
+        }
+    }
+
+    #[test]
+    fn every_event_is_the_same_wish_whichever_way_it_is_typed() {
+        for typed in ["set --event all", "set --all-events", "replay --from 2026-10-01 --event all"] {
+            assert_eq!(body(typed).expect("it is a wish")["events"], json!("all"), "{typed}");
+        }
+        assert_eq!(body("set --event read --event messages").expect("a list")["events"], json!(["read", "messages"]));
+        assert_eq!(body("set --ordered on").expect("no list")["events"], Value::Null);
+        let both = body("set --event all --event read").expect_err("all and one of them");
+        assert!(matches!(&both, Failure::Usage(said) if said.contains("--event all")), "{both:?}");
+    }
 }

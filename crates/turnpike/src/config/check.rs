@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use turnpike_domain::api_key::OperatorToken;
+use turnpike_web::server::Network;
 use url::{Host, Url};
 
 use super::overlay::Overlay;
@@ -69,7 +70,13 @@ impl Checking<'_> {
         if config.behind_proxy && config.trusted_proxies.is_empty() {
             self.refuse(
                 "behind_proxy",
-                "`behind_proxy` needs `trusted_proxies`, the proxy's address: without it every caller looks like the proxy, in limits, in allowed addresses of keys, and to /metrics",
+                "`behind_proxy` needs `trusted_proxies`, the proxy's address: keys are taken only through it, and without it nobody is let in",
+            );
+        }
+        if config.trusted_proxies.iter().any(Network::is_everybody) {
+            self.warn(
+                "trusted_proxies",
+                "it names every address there is: whoever reaches the port is believed about his own address, and may send keys unencrypted",
             );
         }
         if let Some(files) = &config.tls

@@ -8,6 +8,8 @@ use std::future::Future;
 
 use tokio::task::JoinSet;
 
+use crate::client::Ask;
+use crate::house::{House, Plan, recipient, text};
 use crate::{idempotency, kill, matrix, money};
 
 /// Kills of a run that looks for a planted bug: each of these bugs shows within a few.
@@ -114,4 +116,22 @@ async fn a_key_that_answers_another_request_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_balance_without_its_holds_is_found() {
     breaks("HoldsNotCounted", money::a_wallet_for_half, &["admitted"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_the_callers_own_words_is_told_without_them() {
+    let environment = [with("PanicWithBody"), vec![("RUST_BACKTRACE", "1".to_owned())]].concat();
+    let house = House::open(Plan { environment, ..Plan::default() }).await;
+    let mut message = text(&recipient(7));
+    message["text"]["body"] = "heliotrope".into();
+    let answer = house.send(&message).await;
+    assert_eq!((answer.status, answer.code().as_str()), (504, "GW_003"), "{}", answer.summary());
+    let metrics = house.api.call(Ask::get("/metrics")).await;
+    assert!(String::from_utf8_lossy(&metrics.body).contains("turnpike_panics_total 1\n"), "{}", metrics.summary());
+    let words = house.gateway.words();
+    assert!(words.contains("a bug: a thread panicked") && words.contains("messaging/send.rs:"), "it is told, with its place:\n{words}");
+    for secret in ["heliotrope", "cannot send", &recipient(7)] {
+        assert!(!words.contains(secret) && !answer.summary().contains(secret), "{secret} is given away:\n{words}");
+    }
+    assert_eq!(house.api.call(Ask::get("/v1/wa/me").bearer(&house.live)).await.status, 200, "and everything else goes on");
 }

@@ -56,7 +56,7 @@ pub(crate) struct Args {
     /// POST each event there, as a delivery to an endpoint would be
     #[arg(long, value_name = "URL")]
     forward_to: Option<String>,
-    /// Only these events, separated by commas, such as messages,message_status
+    /// Only these events, separated by commas, such as messages,message_status; or all
     #[arg(long, value_name = "NAMES")]
     events: Option<String>,
     /// Begin after this event rather than with what comes now
@@ -87,8 +87,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
     let key = args.key.find(context, &gateway)?;
     let sandbox = matches!(ApiKeyText::parse(key.expose()).map(Presented::kind), Some(KeyKind::Sandbox));
     let path = match &args.events {
-        Some(names) => format!("{EVENTS_PATH}?events={}", names.replace(' ', "")),
-        None => EVENTS_PATH.to_owned(),
+        Some(names) if names.trim() != "all" => format!("{EVENTS_PATH}?events={}", names.replace(' ', "")),
+        _ => EVENTS_PATH.to_owned(),
     };
     let listener = Listener { gateway: &gateway, out: context.out, path, key, sandbox, forward, clock: SystemClock::new() };
     gateway.block_on(listener.run(args.after.clone()))
