@@ -153,7 +153,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let Some(answer) = context.ask(&args.remote, Ask::post(&which.path(&["alert"]), &body))? else { return Ok(()) };
             context.out.line(match answer.data["below"].as_str() {
                 Some(below) => format!(
-                    "When available falls below {below}, endpoints that get `gateway` events hear balance_low (turnpike webhook set --event)."
+                    "When available falls below {below}, endpoints that get `gateway` events hear balance_low; see: turnpike webhook set --help"
                 ),
                 None => "Nobody is told of a low balance.".to_owned(),
             });
