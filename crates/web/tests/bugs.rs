@@ -28,6 +28,10 @@ const DOCUMENTED: [&str; 7] = ["SYS_001", "BILL_002", "GW_003", "GW_004", "AUTH_
 /// Makes a request's headers from its number and its body.
 type Headers = dyn Fn(u64, &[u8]) -> String;
 
+/// Make a request's path and body from its number and what it is about.
+type Path = dyn Fn(u64, &str) -> String;
+type Body = dyn Fn(u64, &str) -> Value;
+
 /// One request, numbered, so that what must be new is.
 struct Route {
     name: &'static str,
@@ -35,9 +39,9 @@ struct Route {
     verb: &'static str,
     /// What is made before each request, and what it is called in path and body.
     about: About,
-    path: Box<dyn Fn(u64, &str) -> String>,
+    path: Box<Path>,
     headers: Box<Headers>,
-    body: Box<dyn Fn(u64, &str) -> Value>,
+    body: Box<Body>,
     /// A body that is no JSON.
     form: &'static [u8],
     /// Calls of work that goes on behind the answer, which only waits for it.

@@ -125,7 +125,7 @@ async fn a_panic_in_the_callers_own_words_is_told_without_them() {
     let mut message = text(&recipient(7));
     message["text"]["body"] = "heliotrope".into();
     let answer = house.send(&message).await;
-    assert_eq!((answer.status, answer.code().as_str()), (504, "GW_003"), "{}", answer.summary());
+    assert_eq!((answer.status, answer.code().as_str()), (500, "SYS_001"), "{}", answer.summary());
     let metrics = house.api.call(Ask::get("/metrics")).await;
     assert!(String::from_utf8_lossy(&metrics.body).contains("turnpike_panics_total 1\n"), "{}", metrics.summary());
     let words = house.gateway.words();

@@ -207,3 +207,26 @@ impl Default for ServerLimits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_listens_on_the_way_from_this_machine_or_from_a_listed_proxy() {
+        let peer = |address: &str, proxy: Option<&str>| Peer::Network {
+            address: address.parse().expect("an address"),
+            proxy: proxy.map(|proxy| proxy.parse().expect("an address")),
+        };
+        for (peer, is_sheltered) in [
+            (Peer::Local, true),
+            (peer("127.0.0.1", None), true),
+            (peer("::1", None), true),
+            (peer("203.0.113.9", Some("10.0.0.1")), true),
+            (peer("203.0.113.9", None), false),
+            (peer("10.0.0.1", None), false),
+        ] {
+            assert_eq!(peer.is_sheltered(), is_sheltered, "{peer:?}");
+        }
+    }
+}
