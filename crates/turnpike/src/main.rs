@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod config;
 mod failure;
+mod files;
 mod log;
 mod machine;
 mod output;
@@ -88,8 +89,9 @@ fn run(command: Command, context: &Context) -> Result<(), Failure> {
 }
 
 fn serve(args: &ServeArgs, context: &Context) -> Result<(), Failure> {
-    let config = config::load(context.data.as_deref(), &args.settings, &context.environment).map_err(|problems| unusable(&problems))?;
+    let mut config = config::load(context.data.as_deref(), &args.settings, &context.environment).map_err(|problems| unusable(&problems))?;
     log::begin(&config.log);
+    config.warnings.extend(files::allow(config.server.connections));
     #[cfg(feature = "planted-bugs")]
     if let Some(name) = context.environment.get("TURNPIKE_PLANTED_BUG") {
         assert!(turnpike_store::planted::plant(name), "there is no bug named {name}");
@@ -99,8 +101,9 @@ fn serve(args: &ServeArgs, context: &Context) -> Result<(), Failure> {
 
 fn demo(args: &DemoArgs, context: &Context) -> Result<(), Failure> {
     let flags = SettingArgs { listen: Some(args.listen.to_string()), ..SettingArgs::default() };
-    let config = config::load(Some(&args.data), &flags, &context.environment).map_err(|problems| unusable(&problems))?;
+    let mut config = config::load(Some(&args.data), &flags, &context.environment).map_err(|problems| unusable(&problems))?;
     log::begin(&config.log);
+    config.warnings.extend(files::allow(config.server.connections));
     until_stopped(&config, commands::demo::run(args, &config))
 }
 
