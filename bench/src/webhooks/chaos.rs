@@ -2,7 +2,9 @@
 //! with a backlog of a hundred thousand.
 //!
 //! Meta and all endpoints are one process, so that a delivery is timed from the instant at which Meta
-//! was answered 200 to the instant at which the endpoint had read it.
+//! began to post the event to the instant at which the endpoint had read it. (Timed from Meta's 200,
+//! which often comes after the delivery, a quiet gateway's figure is nothing and a ratio of two such
+//! figures is chance; that one is told beside.)
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -83,6 +85,8 @@ pub(crate) struct Report {
     pub(crate) quiet_beside_p99_ms: f64,
     /// Its p50, alone and beside the backlog.
     pub(crate) quiet_p50_ms: [f64; 2],
+    /// Its p99 from the instant at which Meta had the 200, alone and beside the backlog.
+    pub(crate) quiet_after_200_p99_ms: [f64; 2],
 }
 
 impl Report {
@@ -110,7 +114,7 @@ impl Report {
             "## Chaos\n\n{} events to {ENDPOINTS} endpoints: 20 % hang, 20 % answer 500, 10 % reset, 5 % drip, the rest take them.\n\n\
              | what | measured | goal | |\n| --- | --- | --- | --- |\n{}\n\n\
              Healthy endpoints: p50 {:.1} ms, p99 {:.1} ms. The quiet customer: p50 {:.3} ms and p99 {:.3} ms alone, \
-             p50 {:.3} ms and p99 {:.3} ms beside the backlog.\n",
+             p50 {:.3} ms and p99 {:.3} ms beside the backlog; from Meta's 200 on, p99 {:.3} ms and {:.3} ms.\n",
             self.events,
             rows.join("\n"),
             self.healthy_p50_ms,
@@ -118,7 +122,9 @@ impl Report {
             self.quiet_p50_ms[0],
             self.quiet_solo_p99_ms,
             self.quiet_p50_ms[1],
-            self.quiet_beside_p99_ms
+            self.quiet_beside_p99_ms,
+            self.quiet_after_200_p99_ms[0],
+            self.quiet_after_200_p99_ms[1]
         )
     }
 }
@@ -192,9 +198,10 @@ fn behaviour(place: usize) -> &'static str {
 const QUIET: usize = ENDPOINTS;
 const HOARDER: usize = ENDPOINTS + 1;
 
-/// When each event was acknowledged, and when its endpoint had it.
+/// When each event was posted and acknowledged, and when its endpoint had it.
 #[derive(Default)]
 struct Seen {
+    posted: HashMap<String, Instant>,
     acknowledged: HashMap<String, Instant>,
     taken: HashMap<String, Instant>,
     ids: HashSet<String>,
@@ -223,8 +230,7 @@ impl Sides {
         while healthy.iter().any(|wamid| !seen.borrow().taken.contains_key(*wamid)) && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let mut latencies = latencies(&seen.borrow(), healthy.iter().copied());
-        latencies.sort_unstable();
+        let latencies = latencies(&seen.borrow().posted, &seen.borrow().taken, healthy.iter().copied());
         let unaccounted = self.unaccounted().await?;
 
         let hoard: Vec<(usize, String)> = (0..BACKLOG).map(|event| (HOARDER, format!("wamid.HOARD{event:08}"))).collect();
@@ -240,14 +246,15 @@ impl Sides {
             duplicates: seen.duplicates,
             healthy_p50_ms: milliseconds(percentile(&latencies, 0.5)),
             healthy_p99_ms: milliseconds(percentile(&latencies, 0.99)),
-            quiet_solo_p99_ms: milliseconds(percentile(&solo, 0.99)),
-            quiet_beside_p99_ms: milliseconds(percentile(&beside, 0.99)),
-            quiet_p50_ms: [&solo, &beside].map(|times| milliseconds(percentile(times, 0.5))),
+            quiet_solo_p99_ms: milliseconds(percentile(&solo.whole, 0.99)),
+            quiet_beside_p99_ms: milliseconds(percentile(&beside.whole, 0.99)),
+            quiet_p50_ms: [&solo, &beside].map(|times| milliseconds(percentile(&times.whole, 0.5))),
+            quiet_after_200_p99_ms: [&solo, &beside].map(|times| milliseconds(percentile(&times.after_200, 0.99))),
         })
     }
 
-    /// The quiet customer's times in µs, the shortest first.
-    async fn quiet(&self, seen: &Rc<RefCell<Seen>>, name: &str) -> anyhow::Result<Vec<u64>> {
+    /// The quiet customer's times.
+    async fn quiet(&self, seen: &Rc<RefCell<Seen>>, name: &str) -> anyhow::Result<Times> {
         let events: Vec<(usize, String)> = (0..QUIET_EVENTS).map(|event| (QUIET, format!("wamid.QUIET{name}{event:06}"))).collect();
         let mut stream = TcpStream::connect(self.gateway).await?;
         stream.set_nodelay(true)?;
@@ -261,10 +268,10 @@ impl Sides {
         while events.iter().any(|(_, wamid)| !seen.borrow().taken.contains_key(wamid)) && clock::now() < until {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let mut times = latencies(&seen.borrow(), events.iter().map(|(_, wamid)| wamid));
-        ensure!(times.len() == events.len(), "the quiet customer missed {} events", events.len() - times.len());
-        times.sort_unstable();
-        Ok(times)
+        let (seen, wamids) = (seen.borrow(), events.iter().map(|(_, wamid)| wamid));
+        let whole = latencies(&seen.posted, &seen.taken, wamids.clone());
+        ensure!(whole.len() == events.len(), "the quiet customer missed {} events", events.len() - whole.len());
+        Ok(Times { whole, after_200: latencies(&seen.acknowledged, &seen.taken, wamids) })
     }
 
     /// Reports events in batches of one application each, over several connections.
@@ -328,13 +335,20 @@ impl Sides {
     }
 }
 
-fn latencies<'a>(seen: &Seen, wamids: impl Iterator<Item = &'a String>) -> Vec<u64> {
-    wamids
-        .filter_map(|wamid| {
-            let (acknowledged, taken) = (seen.acknowledged.get(wamid)?, seen.taken.get(wamid)?);
-            u64::try_from(taken.saturating_duration_since(*acknowledged).as_micros()).ok()
-        })
-        .collect()
+/// Times of deliveries in µs, the shortest first.
+struct Times {
+    /// From Meta's post.
+    whole: Vec<u64>,
+    /// From Meta's 200; nothing where the endpoint had it before.
+    after_200: Vec<u64>,
+}
+
+/// Times in µs from one instant of each event to another, the shortest first.
+fn latencies<'a>(from: &HashMap<String, Instant>, until: &HashMap<String, Instant>, wamids: impl Iterator<Item = &'a String>) -> Vec<u64> {
+    let mut times: Vec<u64> =
+        wamids.filter_map(|wamid| u64::try_from(until.get(wamid)?.saturating_duration_since(*from.get(wamid)?).as_micros()).ok()).collect();
+    times.sort_unstable();
+    times
 }
 
 /// Posts a batch of one application's; every event of it is acknowledged when it is answered.
@@ -350,6 +364,8 @@ async fn post(stream: &mut TcpStream, key: &ring::hmac::Key, batch: &[(usize, St
         })
         .collect();
     let request = meta::request(key, &meta::body(&events));
+    let posted = clock::now();
+    seen.borrow_mut().posted.extend(batch.iter().map(|(_, wamid)| (wamid.clone(), posted)));
     loop {
         stream.write_all(&request).await?;
         let answered = wire::next_of(stream, &mut Vec::new(), true).await?;
