@@ -21,10 +21,81 @@ pub struct Tried {
     pub verdict: Verdict,
     /// What the endpoint asked for by `Retry-After`, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// Whether the endpoint lives: it answered, and neither 5xx nor 429.
-    pub is_alive: bool,
-    /// For the counters.
-    pub(super) result: &'static str,
+    /// How the post ended.
+    pub(super) end: PostEnd,
+}
+
+/// How a post ended: what the breaker and the counters go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PostEnd {
+    /// 2xx.
+    Delivered,
+    /// 3xx, which is not followed.
+    Redirect,
+    /// 410.
+    Gone,
+    /// 429.
+    Limited,
+    /// 5xx.
+    ServerError,
+    /// Any other answer.
+    Refused,
+    /// Nothing came in time.
+    Timeout,
+    /// Its address may not be dialled.
+    Blocked,
+    /// No connection came about.
+    Unreachable,
+    /// The connection broke.
+    Lost,
+}
+
+impl PostEnd {
+    fn of_status(status: u16) -> PostEnd {
+        match status {
+            200..=299 => PostEnd::Delivered,
+            300..=399 => PostEnd::Redirect,
+            410 => PostEnd::Gone,
+            429 => PostEnd::Limited,
+            500.. => PostEnd::ServerError,
+            _ => PostEnd::Refused,
+        }
+    }
+
+    fn of_fault(fault: &PostFault) -> PostEnd {
+        match fault {
+            PostFault::Timeout(_) => PostEnd::Timeout,
+            PostFault::Blocked(_) => PostEnd::Blocked,
+            PostFault::Dns(_) | PostFault::Connect(_) | PostFault::Tls(_) => PostEnd::Unreachable,
+            PostFault::Lost(_) => PostEnd::Lost,
+        }
+    }
+
+    /// What it weighs on the endpoint's breaker; nothing where the endpoint lives: it answered, and
+    /// neither 5xx nor 429. One that hangs costs a place for fifteen seconds, so it weighs double.
+    pub(super) fn weight(self) -> Option<u32> {
+        match self {
+            PostEnd::Delivered | PostEnd::Redirect | PostEnd::Gone | PostEnd::Refused => None,
+            PostEnd::Timeout => Some(2),
+            PostEnd::Limited | PostEnd::ServerError | PostEnd::Blocked | PostEnd::Unreachable | PostEnd::Lost => Some(1),
+        }
+    }
+
+    /// Its name among the counters.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            PostEnd::Delivered => "delivered",
+            PostEnd::Redirect => "redirect",
+            PostEnd::Gone => "gone",
+            PostEnd::Limited => "limited",
+            PostEnd::ServerError => "server_error",
+            PostEnd::Refused => "refused",
+            PostEnd::Timeout => "timeout",
+            PostEnd::Blocked => "blocked",
+            PostEnd::Unreachable => "unreachable",
+            PostEnd::Lost => "lost",
+        }
+    }
 }
 
 /// Of an answer so much is kept where the delivery failed: enough for an error page's first words.
@@ -68,45 +139,38 @@ impl Engine {
         let taken = begun.elapsed();
         let latency_ms = u32::try_from(taken.as_millis()).unwrap_or(u32::MAX);
         self.delivery.metrics.seconds.observe(taken.as_secs_f64());
-        let attempt = |status, fault, answer| Attempt { at, status, latency_ms, fault, answer };
         let tried = match ended {
-            Ok(answered) => {
-                let verdict = classify(answered.status);
-                let kept = if verdict == Verdict::Delivered { ANSWER_KEPT_BYTES_TAKEN } else { ANSWER_KEPT_BYTES };
-                let retry_after_ms = match answered.status {
-                    429 | 503 => answered.retry_after.as_deref().and_then(|value| retry_after_ms(value, self.clock.now())),
-                    _ => None,
-                };
-                Tried {
-                    attempt: attempt(Some(answered.status), None, answer_kept(&answered, kept)),
-                    verdict,
-                    retry_after_ms,
-                    is_alive: answered.status < 500 && answered.status != 429,
-                    result: match answered.status {
-                        200..=299 => "delivered",
-                        300..=399 => "redirect",
-                        410 => "gone",
-                        429 => "limited",
-                        500.. => "server_error",
-                        _ => "refused",
-                    },
-                }
-            }
-            Err(fault) => Tried {
-                attempt: attempt(None, Some(answer_text(fault.to_string().as_bytes(), FAULT_KEPT_BYTES)), String::new()),
-                verdict: Verdict::Retry(if matches!(fault, PostFault::Timeout(_)) { Pace::Gentle } else { Pace::Usual }),
-                retry_after_ms: None,
-                is_alive: false,
-                result: match fault {
-                    PostFault::Timeout(_) => "timeout",
-                    PostFault::Blocked(_) => "blocked",
-                    PostFault::Dns(_) | PostFault::Connect(_) | PostFault::Tls(_) => "unreachable",
-                    PostFault::Lost(_) => "lost",
-                },
-            },
+            Ok(answered) => answer_means(&answered, at, latency_ms, self.clock.now()),
+            Err(fault) => fault_means(&fault, at, latency_ms),
         };
-        self.delivery.metrics.attempted(tried.result);
+        self.delivery.metrics.attempted(tried.end);
         Ok(tried)
+    }
+}
+
+fn answer_means(answered: &Answered, at: UnixMs, latency_ms: u32, now: UnixMs) -> Tried {
+    let verdict = classify(answered.status);
+    let kept = if verdict == Verdict::Delivered { ANSWER_KEPT_BYTES_TAKEN } else { ANSWER_KEPT_BYTES };
+    let retry_after_ms = match answered.status {
+        429 | 503 => answered.retry_after.as_deref().and_then(|value| retry_after_ms(value, now)),
+        _ => None,
+    };
+    Tried {
+        attempt: Attempt { at, status: Some(answered.status), latency_ms, fault: None, answer: answer_kept(answered, kept) },
+        verdict,
+        retry_after_ms,
+        end: PostEnd::of_status(answered.status),
+    }
+}
+
+fn fault_means(fault: &PostFault, at: UnixMs, latency_ms: u32) -> Tried {
+    let end = PostEnd::of_fault(fault);
+    let said = answer_text(fault.to_string().as_bytes(), FAULT_KEPT_BYTES);
+    Tried {
+        attempt: Attempt { at, status: None, latency_ms, fault: Some(said), answer: String::new() },
+        verdict: Verdict::Retry(if end == PostEnd::Timeout { Pace::Gentle } else { Pace::Usual }),
+        retry_after_ms: None,
+        end,
     }
 }
 

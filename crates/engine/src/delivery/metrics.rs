@@ -8,6 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::attempt::PostEnd;
+
 /// `result="delivered"`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
@@ -67,8 +69,8 @@ impl DeliveryMetrics {
         made
     }
 
-    pub(super) fn attempted(&self, result: &'static str) {
-        self.attempts.get_or_create(&ResultLabel { result }).inc();
+    pub(super) fn attempted(&self, end: PostEnd) {
+        self.attempts.get_or_create(&ResultLabel { result: end.as_str() }).inc();
     }
 
     pub(super) fn gave_up(&self, beyond_number: u64, beyond_age: u64) {

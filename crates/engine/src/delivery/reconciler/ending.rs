@@ -11,9 +11,10 @@ use turnpike_store::StoreError;
 use turnpike_store::deliveries::{Attempt, Due, Finish, Finished, Lane};
 use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
-use super::super::attempt::Tried;
+use super::super::attempt::{PostEnd, Tried};
 use super::super::scheduler::Ended;
-use super::{Lines, RECORDED_AT_ONCE, Reconciler, Report, Untried};
+use super::super::settings::DeliverySettings;
+use super::{Life, Lines, RECORDED_AT_ONCE, Reconciler, Report, Untried};
 use crate::Engine;
 
 impl Engine {
@@ -34,79 +35,98 @@ impl Engine {
     }
 }
 
+impl Life {
+    /// What is to be remembered of the endpoint after an attempt, if anything.
+    fn stands_after(&mut self, verdict: Verdict, now: UnixMs, settings: &DeliverySettings) -> Option<EndpointChange> {
+        match verdict {
+            Verdict::Delivered => self.standing.succeeded(),
+            // Its end is being written down already.
+            Verdict::Retry(_) if self.is_leaving => None,
+            Verdict::Retry(_) => self.standing.failed(now, settings),
+            Verdict::Gone if self.is_open() => {
+                Some(EndpointChange { disabled: Some("the endpoint answered 410 Gone".to_owned()), ..EndpointChange::default() })
+            }
+            Verdict::Gone => None,
+        }
+    }
+}
+
 impl Reconciler {
+    /// An attempt ended, or was not made: what follows for its delivery and its endpoint.
     pub(super) fn ended(&mut self, lane: Lane, due: &Due, tried: Result<Tried, Untried>, now: UnixMs) {
         let tried = match tried {
             Ok(tried) => tried,
             Err(untried) => return self.not_tried(lane, due, &untried, now),
         };
-        let is_delivered = tried.verdict == Verdict::Delivered;
-        let attempts = due.attempts.saturating_add(1);
-        let settings = Arc::clone(&self.engine);
-        let settings = &settings.settings.delivery;
-        let finish = match tried.verdict {
-            Verdict::Delivered => Finish::Delivered,
-            Verdict::Retry(pace) => self.again(attempts, pace, tried.retry_after_ms, now),
-            // Kept for the owner's choice when it is switched on again.
-            Verdict::Gone => match self.again(1, Pace::Usual, None, now) {
-                Finish::Dead => Finish::Retry(now),
-                again => again,
-            },
-        };
+        let finish = self.finish_of(&tried, due, now);
+        self.count(lane, due, finish, now);
         let ended = match finish {
             Finish::Delivered => Ended::Delivered,
             Finish::Retry(_) => Ended::Failed,
             Finish::Dead | Finish::Back => Ended::Over,
         };
         let held_until = self.scheduler.ended(lane, due, ended, now);
-        if is_delivered && lane == Lane::First {
-            let lag = u64::try_from(now.0 - due.at.0).unwrap_or(0);
-            self.engine.delivery.metrics.lag_seconds.observe(Duration::from_millis(lag).as_secs_f64());
-        }
-        if finish == Finish::Dead {
-            self.engine.delivery.metrics.dead.inc();
-        }
         self.alarms.extend(held_until.map(|until| Reverse((until, due.endpoint))));
+        let (verdict, end) = (tried.verdict, tried.end);
         self.finished.push(Finished { key: due.key, endpoint: due.endpoint, attempt: Some(tried.attempt), finish });
-        let Some(life) = self.lives.get_mut(&due.endpoint) else { return };
-        let was_closed = life.breaker.is_closed();
-        let weight = if tried.result == "timeout" { 2 } else { 1 };
-        let opened = life.breaker.ended((!tried.is_alive).then_some(weight), now, settings);
-        life.pace = if tried.is_alive { (life.pace + 1).min(settings.endpoint_in_flight_max) } else { (life.pace / 2).max(1) };
-        self.scheduler.set_limit(due.endpoint, life.pace);
-        let change = match tried.verdict {
-            Verdict::Delivered => life.standing.succeeded(),
-            // Its end is being written down already.
-            Verdict::Retry(_) if life.is_leaving => None,
-            Verdict::Retry(_) => life.standing.failed(now, settings),
-            Verdict::Gone if life.is_open() => {
-                Some(EndpointChange { disabled: Some("the endpoint answered 410 Gone".to_owned()), ..EndpointChange::default() })
+        self.fared(due.endpoint, verdict, end, now);
+        self.refill(due.endpoint, now);
+    }
+
+    /// What becomes of a delivery after an attempt.
+    fn finish_of(&self, tried: &Tried, due: &Due, now: UnixMs) -> Finish {
+        match tried.verdict {
+            Verdict::Delivered => Finish::Delivered,
+            Verdict::Retry(pace) => self.again(due.attempts.saturating_add(1), pace, tried.retry_after_ms, now),
+            // Kept for the owner's choice when it is switched on again.
+            Verdict::Gone => match self.again(1, Pace::Usual, None, now) {
+                Finish::Dead => Finish::Retry(now),
+                again => again,
+            },
+        }
+    }
+
+    fn count(&self, lane: Lane, due: &Due, finish: Finish, now: UnixMs) {
+        let metrics = &self.engine.delivery.metrics;
+        match finish {
+            Finish::Delivered if lane == Lane::First => {
+                let lag = u64::try_from(now.0 - due.at.0).unwrap_or(0);
+                metrics.lag_seconds.observe(Duration::from_millis(lag).as_secs_f64());
             }
-            Verdict::Gone => None,
-        };
+            Finish::Dead => {
+                metrics.dead.inc();
+            }
+            _ => {}
+        }
+    }
+
+    /// What an attempt's end says of its endpoint: of its breaker, its pace and its standing.
+    fn fared(&mut self, endpoint: EndpointId, verdict: Verdict, end: PostEnd, now: UnixMs) {
+        let Some(life) = self.lives.get_mut(&endpoint) else { return };
+        let settings = &self.engine.settings.delivery;
+        let was_closed = life.breaker.is_closed();
+        let opened = life.breaker.ended(end.weight(), now, settings);
+        let is_alive = end.weight().is_none();
+        life.pace = if is_alive { (life.pace + 1).min(settings.endpoint_in_flight_max) } else { (life.pace / 2).max(1) };
+        self.scheduler.set_limit(endpoint, life.pace);
+        let change = life.stands_after(verdict, now, settings);
         // Off from here on, though the store may hear of it late.
         life.is_leaving |= change.as_ref().is_some_and(|change| change.disabled.is_some());
-        let (is_leaving, knows_lines) = (life.is_leaving, life.lines == Lines::Known);
+        let is_leaving = life.is_leaving;
         if !was_closed && life.breaker.is_closed() {
             life.has_more = true;
             life.look_for_retries();
-            self.wants(due.endpoint);
+            self.wants(endpoint);
         }
-        if is_leaving {
-            self.give_back(due.endpoint);
+        // What waits for an endpoint that is not tried waits better in the store.
+        if is_leaving || opened.is_some() {
+            self.give_back(endpoint);
         }
-        if let Some(until) = opened {
-            self.alarms.push(Reverse((until, due.endpoint)));
-            // What waits for an endpoint that is not tried waits better in the store.
-            self.give_back(due.endpoint);
-        }
+        self.alarms.extend(opened.map(|until| Reverse((until, endpoint))));
         if let Some(change) = change {
-            self.write_standing(due.endpoint, change, now);
+            self.write_standing(endpoint, change, now);
         }
-        if !knows_lines {
-            self.wants_lines(due.endpoint);
-        }
-        self.refill(due.endpoint, now);
+        self.wants_lines(endpoint);
     }
 
     fn not_tried(&mut self, lane: Lane, due: &Due, untried: &Untried, now: UnixMs) {
