@@ -129,6 +129,31 @@ impl Engine {
         self.delivery.look_again();
         Ok(())
     }
+
+    /// Reads them again where a reading failed after a write, or was never begun.
+    ///
+    /// # Errors
+    /// As [`Engine::reload_endpoints`].
+    pub(crate) async fn catch_up_with_endpoints(&self) -> Result<(), StoreError> {
+        let is_in_doubt = *self.endpoints.read_for.lock().await < self.endpoints.asked.load(Ordering::SeqCst);
+        if is_in_doubt { self.reload_endpoints().await } else { Ok(()) }
+    }
+
+    /// Takes a deleted endpoint out of the book. It needs no reading of the store, so nothing can keep
+    /// it from being known at once.
+    pub(crate) async fn forget_endpoint(&self, key: EndpointId) {
+        // A reading that began before the deletion has ended then; a later one does not find it.
+        let _alone = self.endpoints.read_for.lock().await;
+        let before = self.endpoints.snapshot();
+        let mut state = State { by_key: before.by_key.clone(), by_application: before.by_application.clone() };
+        if let Some(known) = state.by_key.remove(&key)
+            && let Some(of_app) = state.by_application.get_mut(&known.row.application)
+        {
+            of_app.retain(|endpoint| endpoint.row.key != key);
+        }
+        self.endpoints.state.store(Arc::new(state));
+        self.delivery.look_again();
+    }
 }
 
 /// Whether [`open`] makes the same of both.

@@ -30,6 +30,7 @@ use uuid::Uuid;
 use crate::Engine;
 use crate::control::ControlFault;
 use crate::intake::{Erased, Forgotten, Says};
+use crate::shelter::or_unavailable;
 use crate::vault::Purpose;
 
 /// Kept webhooks read at a time.
@@ -49,6 +50,9 @@ const CUT_AGAIN: Duration = Duration::from_secs(2);
 const LISTED_MAX: u32 = 500;
 /// Within this an erasure is done, or something is wrong (contract §10).
 const DONE_WITHIN_MS: i64 = 72 * 3_600_000;
+
+/// What the work is called where it meets a bug.
+const ERASING: &str = "erasing users";
 
 /// Who else keeps something of users: the built-in simulator, which plays Meta for sandbox keys.
 pub trait Elsewhere: Send + Sync {
@@ -310,10 +314,10 @@ impl Engine {
         self.tasks.spawn(async move {
             loop {
                 let pass = async {
-                    if let Err(error) = engine.carry_out_erasures().await {
+                    if let Err(error) = or_unavailable(ERASING, engine.carry_out_erasures()).await {
                         tracing::warn!(error = %error, "erasing users; it is tried again");
                     }
-                    if let Err(error) = engine.forget_old_erasures().await {
+                    if let Err(error) = or_unavailable(ERASING, engine.forget_old_erasures()).await {
                         tracing::warn!(error = %error, "forgetting erasures that no backup is old enough for; it is tried again");
                     }
                     let _ = tokio::time::timeout(LOOK_EVERY, engine.erasures.asked.notified()).await;

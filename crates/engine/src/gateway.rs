@@ -1,7 +1,7 @@
 //! The engine as a whole: what it is made of, how it starts, what it does by the clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::rates::RateBook;
 use crate::secret::Secret;
 use crate::settings::Settings;
+use crate::shelter::sheltered;
 use crate::templates::{SYNC_EVERY, TemplateBook};
 use crate::transport::{Target, Transport};
 use crate::vault::{Purpose, Vault};
@@ -56,9 +57,12 @@ pub struct Engine {
     pauses: Pauses,
     pub(crate) claims: crate::send::Claims,
     pub(crate) orphans: crate::send::Orphans,
+    pub(crate) unwritten: crate::unwritten::Unwritten,
     /// Held from reading the store to replacing the directory: else a slower reader would put an
     /// older directory over a newer one, and a suspended application would go on sending.
     pub(crate) rebuilding: tokio::sync::Mutex<()>,
+    /// Whether a reading of it failed, so that it may be older than the store.
+    directory_in_doubt: AtomicBool,
     pub(crate) intake: crate::intake::State,
     pub(crate) erasures: crate::erasures::Erasures,
     /// Endpoints of all applications.
@@ -142,7 +146,9 @@ impl Engine {
             pauses: Pauses::default(),
             claims: crate::send::Claims::default(),
             orphans: crate::send::Orphans::default(),
+            unwritten: crate::unwritten::Unwritten::default(),
             rebuilding: tokio::sync::Mutex::new(()),
+            directory_in_doubt: AtomicBool::new(false),
             settings,
             clock,
             entropy,
@@ -154,6 +160,7 @@ impl Engine {
         engine.metrics.register(|registry| {
             engine.media.register(registry);
             engine.feeds.register(registry);
+            engine.unwritten.register(registry);
         });
         engine.templates.load(engine.store.templates().await?);
         engine.reload_directory().await?;
@@ -287,8 +294,12 @@ impl Engine {
     }
 
     /// Builds the directory anew from the store: after every write to an organization or application.
+    ///
+    /// # Errors
+    /// The store's; the directory stays as it was, and is read anew within seconds.
     pub(crate) async fn reload_directory(&self) -> Result<(), StoreError> {
         let _alone = self.rebuilding.lock().await;
+        self.directory_in_doubt.store(true, Ordering::Release);
         let organizations: Vec<Arc<Organization>> = self.store.organizations().await?.into_iter().map(Arc::new).collect();
         let by_key: hashbrown::HashMap<_, _> =
             organizations.iter().map(|organization| (organization.key, Arc::clone(organization))).collect();
@@ -305,7 +316,14 @@ impl Engine {
             applications.push(App::new(row, Arc::clone(organization), ways, zone, schedule));
         }
         self.directory.replace(organizations, applications);
+        self.directory_in_doubt.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Reads the directory again where a reading failed after a write: an application that was
+    /// suspended would else go on sending until the next change.
+    async fn catch_up_with_directory(&self) -> Result<(), StoreError> {
+        if self.directory_in_doubt.load(Ordering::Acquire) { self.reload_directory().await } else { Ok(()) }
     }
 
     fn live_link(&self, row: &Application) -> Option<Arc<Link>> {
@@ -353,14 +371,14 @@ impl Engine {
             loop {
                 if Instant::now() >= next_sync {
                     // Meta may be slow for minutes; a stop does not wait for it.
-                    if engine.stopping.run_until_cancelled(engine.sync_all_templates()).await.is_none() {
+                    if engine.stopping.run_until_cancelled(sheltered("syncing templates", engine.sync_all_templates())).await.is_none() {
                         return;
                     }
                     next_sync = Instant::now() + SYNC_EVERY;
                 }
                 let due = async {
                     tokio::time::sleep(HOUSEKEEPING_EVERY).await;
-                    engine.keep_house().await;
+                    sheltered("keeping house", engine.keep_house()).await;
                 };
                 if engine.stopping.run_until_cancelled(due).await.is_none() {
                     return;
@@ -371,14 +389,25 @@ impl Engine {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {
             while engine.stopping.run_until_cancelled(tokio::time::sleep(TEND_EVERY)).await.is_some() {
-                engine.limits.tend(engine.tick(), engine.clock.now());
-                engine.catch_up_with_keys().await;
+                sheltered("tending what is in memory", engine.tend()).await;
             }
         });
         self.run_sweeper();
         self.run_erasures();
         self.run_notices();
         self.run_deliveries();
+    }
+
+    /// Lets idle windows go, and reads anew what the store may hold otherwise than memory does.
+    async fn tend(&self) {
+        self.limits.tend(self.tick(), self.clock.now());
+        self.catch_up_with_keys().await;
+        if let Err(error) = self.catch_up_with_directory().await {
+            tracing::warn!(error = %error, "reading the applications anew; it is tried again");
+        }
+        if let Err(error) = self.catch_up_with_endpoints().await {
+            tracing::warn!(error = %error, "reading the endpoints anew; it is tried again");
+        }
     }
 
     /// Hears of keys that the store made though its answer got lost.

@@ -25,10 +25,12 @@ pub mod rates;
 pub mod secret;
 pub mod send;
 pub mod settings;
+mod shelter;
 pub mod sweep;
 pub mod templates;
 pub mod transport;
 pub mod turns;
+mod unwritten;
 pub mod vault;
 mod zones;
 

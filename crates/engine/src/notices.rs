@@ -22,6 +22,8 @@ use turnpike_store::messages::{Evidence, MessageRecord};
 use crate::Engine;
 use crate::directory::App;
 use crate::send::view::owners_reason;
+use crate::shelter::{or_unavailable, sheltered};
+use crate::unwritten::What;
 
 /// How often notices are looked for without a hint: a read of an empty table.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -39,7 +41,7 @@ impl Engine {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {
             loop {
-                if let Err(error) = engine.tell_notices().await {
+                if let Err(error) = or_unavailable("telling notices", engine.tell_notices()).await {
                     tracing::warn!(error = %error, "telling the gateway's own events; it is tried again");
                 }
                 let due = async {
@@ -60,33 +62,80 @@ impl Engine {
     /// # Errors
     /// The store's silence; what was told until then is told.
     pub async fn tell_notices(self: &Arc<Self>) -> Result<usize, StoreError> {
+        let aside = &self.intake.refused_notices;
         let mut told = 0;
         loop {
-            let notices = self.store.notices(AT_ONCE).await?;
+            let many = AT_ONCE.saturating_add(u32::try_from(aside.forget_gone()).unwrap_or(u32::MAX));
+            let mut notices = self.store.notices(many).await?;
+            notices.retain(|notice| !aside.holds(&notice.id));
             if notices.is_empty() {
                 return Ok(told);
             }
-            told += notices.len();
             let mut events = Vec::new();
             for notice in notices {
-                let its = match self.events_of(&notice).await {
-                    Err(error @ StoreError::Corrupt { .. }) => {
-                        // It must not keep the others from being told.
-                        tracing::error!(error = %error, "a notice cannot be told, since what it is about cannot be read");
-                        Vec::new()
-                    }
-                    its => its?,
-                };
-                if its.is_empty() {
+                match self.events_to_tell(&notice).await {
                     // Whom it was about is gone, and nobody is left to be told.
-                    self.store.drop_notice(notice.id).await?;
+                    Ok(its) if its.is_empty() => {
+                        self.done_with(notice.id, self.store.drop_notice(notice.id).await)?;
+                        told += 1;
+                    }
+                    Ok(its) => events.push((notice.id, its)),
+                    Err(error) => self.done_with(notice.id, Err(error))?,
                 }
-                events.extend(its);
             }
-            if !events.is_empty() {
-                self.record_events(events).await?;
-            }
+            told += self.tell(events).await?;
         }
+    }
+
+    /// The events of a notice; none where nobody can be told. A bug is this notice's alone.
+    async fn events_to_tell(&self, notice: &Notice) -> Result<Vec<NewEvent>, StoreError> {
+        match sheltered("telling a notice", self.events_of(notice)).await {
+            Some(Err(error @ StoreError::Corrupt { .. })) => {
+                // It must not keep the others from being told.
+                tracing::error!(error = %error, "a notice cannot be told, since what it is about cannot be read");
+                Ok(Vec::new())
+            }
+            Some(its) => its,
+            None => Err(StoreError::Undone { reason: "a bug was met".to_owned() }),
+        }
+    }
+
+    /// Records the events of notices, each notice with its own; returns how many are told.
+    async fn tell(self: &Arc<Self>, notices: Vec<(i64, Vec<NewEvent>)>) -> Result<usize, StoreError> {
+        if notices.is_empty() {
+            return Ok(0);
+        }
+        match self.record_events(notices.iter().flat_map(|(_, events)| events).cloned().collect()).await {
+            Ok(_) => {
+                notices.iter().for_each(|(notice, _)| self.intake.refused_notices.taken(notice));
+                return Ok(notices.len());
+            }
+            Err(error) if error.is_in_the_way() => {}
+            Err(error) => return Err(error),
+        }
+        let mut told = 0;
+        for (notice, events) in notices {
+            let recorded = self.record_events(events).await;
+            told += usize::from(recorded.is_ok());
+            self.done_with(notice, recorded.map(drop))?;
+        }
+        Ok(told)
+    }
+
+    /// What was tried with one notice alone: where something stands in its way, it waits behind the
+    /// others.
+    fn done_with(&self, notice: i64, tried: Result<(), StoreError>) -> Result<(), StoreError> {
+        let aside = &self.intake.refused_notices;
+        match tried {
+            Ok(()) => aside.taken(&notice),
+            Err(error) if error.is_in_the_way() => {
+                if aside.refused(notice, &self.unwritten, What::Notice) {
+                    tracing::error!(error = %error, notice.id = notice, "PAGE: a notice cannot be told; it is kept and tried again");
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// A notice as events: one for each application that is to hear of it.

@@ -35,4 +35,14 @@ impl StoreError {
     pub fn unavailable(reason: impl std::fmt::Display) -> StoreError {
         StoreError::Unavailable { reason: reason.to_string() }
     }
+
+    /// Whether a row or a bug stands in the way of what was asked, and the store is well: then each of
+    /// a batch is worth asking for alone, and what is refused alone may be refused for ever.
+    #[must_use]
+    pub fn is_in_the_way(&self) -> bool {
+        match self {
+            StoreError::Undone { .. } | StoreError::Corrupt { .. } => true,
+            StoreError::Unavailable { .. } => false,
+        }
+    }
 }

@@ -7,12 +7,13 @@
 
 mod calls;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Answer, Store, StoreError};
 use parking_lot::Mutex;
+use turnpike_domain::ids::MessageKey;
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +154,17 @@ struct Script {
     standing: HashMap<Method, Fault>,
     calls: HashMap<Method, u64>,
     lying_filter: bool,
+    /// What every commit that writes something of it is undone for.
+    broken: HashSet<Broken>,
+}
+
+/// What a broken row stands in the way of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Broken {
+    /// Outcomes, resolutions and movements of this message.
+    Message(MessageKey),
+    /// The events of this notice.
+    Notice(i64),
 }
 
 impl FaultyStore {
@@ -178,6 +190,12 @@ impl FaultyStore {
         self.script.lock().standing.insert(method, fault);
     }
 
+    /// Every call that writes something of it is undone from now on, with whatever else it brings, as if
+    /// a broken row stood in its way.
+    pub fn break_row(&self, broken: Broken) {
+        self.script.lock().broken.insert(broken);
+    }
+
     /// [`Messages::may_know`] says yes to everything: a filter may be wrong in this direction, and
     /// nothing above it may come out differently.
     pub fn filter_says_yes(&self, yes: bool) {
@@ -189,6 +207,7 @@ impl FaultyStore {
         let mut script = self.script.lock();
         script.coming.clear();
         script.standing.clear();
+        script.broken.clear();
         script.lying_filter = false;
         drop(script);
         self.healed.send_replace(());
@@ -212,6 +231,23 @@ impl FaultyStore {
         match script.coming.get_mut(&method).and_then(VecDeque::pop_front) {
             Some(scripted) => scripted,
             None => script.standing.get(&method).copied(),
+        }
+    }
+
+    /// As [`FaultyStore::call`], for one that writes something of these.
+    fn call_about<'a, T: Send + 'a>(
+        &'a self,
+        method: Method,
+        mut about: impl Iterator<Item = Broken>,
+        go: impl FnOnce(&'a dyn Store) -> Answer<'a, T> + Send + 'a,
+    ) -> Answer<'a, T> {
+        let meets_a_broken_row = {
+            let script = self.script.lock();
+            !script.broken.is_empty() && about.any(|one| script.broken.contains(&one))
+        };
+        match meets_a_broken_row {
+            true => self.call(method, |_| Box::pin(async { Err(StoreError::Undone { reason: "a test broke this row".to_owned() }) })),
+            false => self.call(method, go),
         }
     }
 

@@ -156,7 +156,7 @@ impl Engine {
         };
         match self.store.create_endpoint(new).await? {
             Created::New(row) => {
-                self.reload_endpoints().await?;
+                self.follow_a_change().await;
                 let mut view = self.view_endpoint(app, &row, &Waiting::default());
                 view.secret = (!own_secret).then(|| secret.expose().to_owned());
                 view.bearer = (!own_bearer).then(|| bearer.expose().to_owned());
@@ -223,7 +223,7 @@ impl Engine {
     pub async fn delete_endpoint(&self, app: &App, name: &str) -> Result<(), ControlFault> {
         let known = self.endpoint_named(app, name)?;
         let deleted = self.store.delete_endpoint(app.row.organization, known.row.key).await?;
-        self.reload_endpoints().await?;
+        self.forget_endpoint(known.row.key).await;
         if deleted { Ok(()) } else { Err(ControlFault::NotFound("endpoint")) }
     }
 
@@ -359,10 +359,18 @@ impl Engine {
 
     async fn update_endpoint(&self, app: &App, row: &Endpoint, change: EndpointChange) -> Result<EndpointView, ControlFault> {
         let changed = self.store.update_endpoint(app.row.organization, row.key, change, self.clock.now()).await?;
-        self.reload_endpoints().await?;
+        self.follow_a_change().await;
         let row = changed.ok_or(ControlFault::NotFound("endpoint"))?;
         let waiting = self.waiting_of(app.row.organization).await?;
         Ok(self.view_endpoint(app, &row, &waiting))
+    }
+
+    /// Reads the endpoints anew after a change. It is committed, and its answer may hold a secret that is
+    /// shown this once, so a reading that fails is not the caller's: it is made again within seconds.
+    async fn follow_a_change(&self) {
+        if let Err(error) = self.reload_endpoints().await {
+            tracing::warn!(error = %error, "reading the endpoints anew; it is tried again");
+        }
     }
 
     /// Every fault of an order; `headers` and `sends_bearer` are what they will be after it.

@@ -14,6 +14,7 @@ use turnpike_store::StoreError;
 use turnpike_store::deliveries::{BacklogBounds, GivenUp};
 
 use crate::Engine;
+use crate::shelter::or_unavailable;
 
 /// After a start age ends nothing for so long: what waited because the gateway was down is tried first.
 const TRIED_FIRST: Duration = Duration::from_secs(3_600);
@@ -27,7 +28,7 @@ impl Engine {
             let every = engine.settings.delivery.backlog_looked_at_every;
             loop {
                 // It may be cut short: each of its steps is a commit of its own.
-                match engine.stopping().run_until_cancelled(engine.trim_backlogs(begun_at)).await {
+                match engine.stopping().run_until_cancelled(or_unavailable("measuring backlogs", engine.trim_backlogs(begun_at))).await {
                     Some(Err(error)) => tracing::warn!(error = %error, "measuring backlogs; it is tried again"),
                     Some(Ok(())) => {}
                     None => return,
@@ -65,8 +66,17 @@ impl Engine {
         overflowing.extend(untold.map(|overflow| overflow.organization));
         overflowing.sort_unstable();
         overflowing.dedup();
+        // What stands in the way of one organization leaves the others' backlogs to be trimmed.
+        let mut stopped = Ok(());
         for organization in overflowing {
-            let GivenUp { many, old } = self.store.trim_backlog(organization, bounds, now).await?;
+            let GivenUp { many, old } = match self.store.trim_backlog(organization, bounds, now).await {
+                Ok(given_up) => given_up,
+                Err(error) if error.is_in_the_way() => {
+                    stopped = Err(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             self.delivery.metrics.gave_up(many, old);
             if many + old > 0 {
                 tracing::warn!(
@@ -78,7 +88,7 @@ impl Engine {
             }
             self.tell_soon();
         }
-        Ok(())
+        stopped
     }
 }
 

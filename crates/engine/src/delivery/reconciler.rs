@@ -29,6 +29,7 @@ use super::settings::DeliverySettings;
 use super::standing::{Standing, Unwritten};
 use crate::Engine;
 use crate::endpoints::{KnownEndpoint, State};
+use crate::shelter::sheltered;
 
 /// Claims under way at once: the store has a few readers, and others read too.
 const CLAIMS_MAX: usize = 2;
@@ -38,6 +39,10 @@ const UNRECORDED_MAX: usize = 8_192;
 const RECORDED_AT_ONCE: usize = 512;
 /// How long to wait after the store said no.
 const AFTER_A_NO: Duration = Duration::from_millis(250);
+/// How long to wait after a bug ended the loop itself.
+const AFTER_A_BUG: Duration = Duration::from_secs(1);
+/// What the work is called where it meets a bug.
+const DELIVERING: &str = "delivering";
 /// Never sleep shorter: a clock that stands must not make a busy loop.
 const SLEEP_MIN: Duration = Duration::from_millis(2);
 
@@ -45,7 +50,12 @@ impl Engine {
     /// Begins to deliver.
     pub(crate) fn run_deliveries(self: &Arc<Self>) {
         let engine = Arc::clone(self);
-        self.tasks.spawn(async move { Reconciler::new(engine).run().await });
+        self.tasks.spawn(async move {
+            // What it held is only claims: their leases end, and the next one claims them again.
+            while sheltered(DELIVERING, Reconciler::new(Arc::clone(&engine)).run()).await.is_none() {
+                tokio::time::sleep(AFTER_A_BUG).await;
+            }
+        });
         self.run_backlogs();
     }
 }

@@ -94,6 +94,8 @@ pub(crate) struct State {
     followers: Mutex<HashMap<ApplicationId, watch::Sender<u64>>>,
     /// A notice may be waiting for its event.
     pub(crate) notice: Notify,
+    /// Notices whose events the store would not take.
+    pub(crate) refused_notices: crate::unwritten::SetAside<i64>,
     pub(crate) health: health::Health,
     /// How far the sweep came.
     pub(crate) sweep: crate::sweep::Progress,
@@ -115,6 +117,7 @@ impl State {
             room: Arc::new(Semaphore::new(IN_WORK_MAX_KIB as usize)),
             followers: Mutex::default(),
             notice: Notify::new(),
+            refused_notices: crate::unwritten::SetAside::default(),
             health: health::Health::default(),
             sweep: crate::sweep::Progress::default(),
             metrics: metrics::IntakeMetrics::registered(metrics),

@@ -18,6 +18,8 @@ use turnpike_store::messages::{MessageFilter, MessageRecord, Outcome};
 
 use super::stored::Answer;
 use crate::Engine;
+use crate::shelter::sheltered;
+use crate::unwritten::{What, one_by_one};
 use crate::vault::Purpose;
 
 /// Salts of admissions without an answer, by application.
@@ -54,35 +56,53 @@ impl Engine {
                     if engine.stopping().run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
                         return;
                     }
-                    if let Err(error) = engine.find_orphans().await {
-                        tracing::warn!(error = %error, "looking for messages whose admission had no answer; it is tried again");
-                    }
+                    sheltered("looking for orphans", engine.find_orphans()).await;
                 }
             });
         }
     }
 
-    /// Settles as not sent what was admitted after all. What is not in flight was never
-    /// admitted.
-    async fn find_orphans(&self) -> Result<(), StoreError> {
+    /// Looks in every application; what stops the look in one of them leaves the others to be done.
+    async fn find_orphans(self: &Arc<Self>) {
         let applications: Vec<_> = self.orphans.waiting.lock().keys().copied().collect();
-        for (organization, application) in applications {
+        for owner in applications {
             // Those that come while the store answers wait for the next look.
-            let asked: Salts = self.orphans.waiting.lock().get(&(organization, application)).cloned().unwrap_or_default();
-            let newest = self.store.list_messages(organization, Some(application), MessageFilter::InFlight, None, NEWEST).await?;
-            let outcomes: Vec<Outcome> =
-                newest.iter().filter(|record| asked.contains(&record.token_salt)).map(|record| self.never_sent(record)).collect();
-            if !outcomes.is_empty() {
-                tracing::warn!(messages = outcomes.len(), "admitted though their callers were told otherwise: released, nothing was sent");
-                self.store.settle(outcomes).await?;
+            let asked: Salts = self.orphans.waiting.lock().get(&owner).cloned().unwrap_or_default();
+            if let Err(error) = self.find_orphans_of(owner, &asked).await {
+                tracing::warn!(error = %error, "looking for messages whose admission had no answer; it is tried again");
+                continue;
             }
             let mut waiting = self.orphans.waiting.lock();
-            if let Some(salts) = waiting.get_mut(&(organization, application)) {
+            if let Some(salts) = waiting.get_mut(&owner) {
                 salts.retain(|salt| !asked.contains(salt));
                 if salts.is_empty() {
-                    waiting.remove(&(organization, application));
+                    waiting.remove(&owner);
                 }
             }
+        }
+    }
+
+    /// Settles as not sent what was admitted after all. What is not in flight was never
+    /// admitted.
+    async fn find_orphans_of(
+        self: &Arc<Self>,
+        (organization, application): (OrganizationId, ApplicationId),
+        asked: &Salts,
+    ) -> Result<(), StoreError> {
+        let newest = self.store.list_messages(organization, Some(application), MessageFilter::InFlight, None, NEWEST).await?;
+        let outcomes: Vec<Outcome> =
+            newest.iter().filter(|record| asked.contains(&record.token_salt)).map(|record| self.never_sent(record)).collect();
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(messages = outcomes.len(), "admitted though their callers were told otherwise: released, nothing was sent");
+        let settled = one_by_one(outcomes.clone(), |outcomes| self.store.settle(outcomes)).await?;
+        for (outcome, _) in outcomes.into_iter().zip(settled).filter(|(_, settled)| settled.is_err()) {
+            // It is found, so nobody looks for it any more: it is written when it can be.
+            let engine = Arc::clone(self);
+            self.tasks.spawn(async move {
+                let _ = engine.insist(What::Outcome, outcome.message, || engine.store.settle(vec![outcome.clone()])).await;
+            });
         }
         Ok(())
     }

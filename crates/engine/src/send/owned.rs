@@ -41,6 +41,7 @@ use crate::caller::Caller;
 use crate::directory::App;
 use crate::graph::GraphOutcome;
 use crate::limits::{KeySlot, NumberSlot, SpendGuard};
+use crate::unwritten::What;
 use crate::vault::Purpose;
 
 /// Where an owned send stands towards the caller who waits for it.
@@ -453,13 +454,9 @@ impl Job {
     /// What nobody waits for any more is tried until the store takes it or the gateway stops: what
     /// Meta said must not be forgotten while we still know it.
     async fn settle_in_the_end(&mut self, outcome: Outcome) {
-        let mut wait = LATE_SETTLE_RETRY;
-        while !self.settle_once(&outcome).await {
-            if self.engine.stopping().run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                tracing::error!("a message's outcome was not stored before the stop; the next start finds it unknown");
-                return;
-            }
-            wait = (wait * 2).min(LATE_SETTLE_RETRY_MAX);
+        match self.engine.insist(What::Outcome, outcome.message, || self.engine.store.settle(vec![outcome.clone()])).await {
+            Some(_) => self.open = None,
+            None => tracing::error!("a message's outcome was not stored before the stop; the next start finds it unknown"),
         }
     }
 
@@ -498,12 +495,8 @@ impl Job {
             wamid: wamid.as_deref().map(|wamid| self.engine.wamid_hash(wamid)),
             answer: self.engine.vault.seal(Purpose::Answer, organization, &key.0.to_be_bytes(), &answer.encode(), &*self.engine.entropy),
         };
-        while let Err(error) = self.engine.store.resolve(vec![resolve.clone()]).await {
-            tracing::error!(error = %error, "resolving a message by its late answer; it stays unknown until that succeeds");
-            if self.engine.stopping().run_until_cancelled(tokio::time::sleep(LATE_SETTLE_RETRY)).await.is_none() {
-                return;
-            }
-        }
+        // Where the stop comes first it stays unknown, and a status or an operator decides it.
+        let _ = self.engine.insist(What::Resolution, key, || self.engine.store.resolve(vec![resolve.clone()])).await;
     }
 
     fn answer(&mut self, reply: Reply) {
@@ -527,9 +520,8 @@ impl Drop for Job {
         let settling = engine.tasks.track_future({
             let engine = Arc::clone(&engine);
             async move {
-                if let Err(error) = engine.store.settle(vec![outcome]).await {
-                    tracing::error!(error = %error, "settling a message whose task met a bug; the next start finds it unknown");
-                }
+                // Where the stop comes first, the next start finds it unknown.
+                let _ = engine.insist(What::Outcome, key, || engine.store.settle(vec![outcome.clone()])).await;
             }
         });
         runtime.spawn(settling);
@@ -540,11 +532,6 @@ impl Drop for Job {
 const FIRST_SETTLE_RETRY: std::time::Duration = std::time::Duration::from_millis(20);
 /// With doubling waits from 20 ms: about 2.5 s in all, far inside the caller's 25 s.
 const SETTLE_TRIES: u32 = 7;
-/// Once nobody waits: often enough for a store that was gone for a moment, seldom enough for one
-/// that stays away.
-const LATE_SETTLE_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
-/// It doubles up to this: what a broken row stands in the way of undoes a commit at each try.
-const LATE_SETTLE_RETRY_MAX: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// What `is_fake` answers: Meta's shape, the caller's own number.
 fn fake_answer(recipient: &str, wamid: &str, kind: MessageKind) -> String {

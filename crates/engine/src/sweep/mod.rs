@@ -14,12 +14,9 @@
 //! restart in between changes nothing. Nothing here hurries: money that is held too long costs a
 //! top-up, money that is released too early costs trust.
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use turnpike_domain::ids::MessageKey;
 use turnpike_domain::ledger::{Movement, Resolution};
@@ -31,6 +28,8 @@ use turnpike_store::ledger::{LegMoved, MoveLeg};
 use turnpike_store::messages::{Evidence, Resolve, Settled};
 
 use crate::Engine;
+use crate::shelter::{or_unavailable, sheltered};
+use crate::unwritten::{SetAside, What, one_by_one};
 
 /// Silence of a healthy intake proves something after this (reliability §c2).
 const PRESUMED_AFTER_MS: i64 = DAY_MS;
@@ -55,14 +54,19 @@ const STEPS_MAX: u32 = 100;
 /// read; the next pass goes on behind them.
 const SILENT_PAGES: u32 = 10;
 
+/// What a part of a pass is called where it meets a bug.
+const SWEEPING: &str = "sweeping";
+
 /// Where the next pass goes on.
 ///
 /// Outcomes that must wait their seven days would otherwise stand before younger ones for ever, whose
 /// silence proves something already. In memory alone: a new process begins with the oldest.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Progress {
     /// The unknown outcome that was looked at last; `None` where the end was reached.
     silent_after: Mutex<Option<MessageKey>>,
+    /// Unknown outcomes whose end the store would not take.
+    refused: SetAside<MessageKey>,
 }
 
 /// What one pass did.
@@ -85,7 +89,7 @@ impl Engine {
             let mut noted = false;
             let mut next_sweep = tokio::time::Instant::now() + SWEEP_EVERY;
             loop {
-                noted = engine.beat(noted).await;
+                noted = sheltered(SWEEPING, engine.beat(noted)).await.unwrap_or(noted);
                 if noted && tokio::time::Instant::now() >= next_sweep {
                     // It may be cut short: each of its steps is a commit of its own.
                     match engine.stopping().run_until_cancelled(engine.sweep()).await {
@@ -155,12 +159,13 @@ impl Engine {
     /// What stopped the first of the parts that did not come to their end; what was done is done.
     pub async fn sweep(self: &Arc<Self>) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
+        self.intake.sweep.refused.forget_gone();
         let parts = [
-            part(self.try_poison_again()).await,
-            part(self.presume_certain(&mut swept.presumed)).await,
-            part(self.presume_silent(&mut swept.presumed)).await,
-            part(self.settle_overdue(&mut swept)).await,
-            part(self.forget_events()).await,
+            or_unavailable(SWEEPING, self.try_poison_again()).await,
+            or_unavailable(SWEEPING, self.presume_certain(&mut swept.presumed)).await,
+            or_unavailable(SWEEPING, self.presume_silent(&mut swept.presumed)).await,
+            or_unavailable(SWEEPING, self.settle_overdue(&mut swept)).await,
+            or_unavailable(SWEEPING, self.forget_events()).await,
         ];
         if swept.presumed > 0 {
             tracing::warn!(
@@ -222,6 +227,8 @@ impl Engine {
     }
 
     async fn presume_not_sent(&self, unknowns: &[OpenUnknown], reason: &str) -> Result<usize, StoreError> {
+        let aside = &self.intake.sweep.refused;
+        let unknowns: Vec<&OpenUnknown> = unknowns.iter().filter(|unknown| !aside.holds(&unknown.message)).collect();
         if unknowns.is_empty() {
             return Ok(0);
         }
@@ -237,8 +244,21 @@ impl Engine {
             // What stands says the rest: that nobody knows why.
             answer: Vec::new(),
         };
-        let settled = self.store.resolve(unknowns.iter().map(resolve).collect()).await?;
-        let done = settled.iter().filter(|settled| **settled == Settled::Done).count();
+        let settled = one_by_one(unknowns.iter().map(|unknown| resolve(unknown)).collect(), |batch| self.store.resolve(batch)).await?;
+        let mut done = 0;
+        for (unknown, settled) in unknowns.iter().zip(settled) {
+            match settled {
+                Ok(settled) => {
+                    aside.taken(&unknown.message);
+                    done += usize::from(settled == Settled::Done);
+                }
+                Err(error) if aside.refused(unknown.message, &self.unwritten, What::Resolution) => tracing::error!(
+                    error = %error, message.key = unknown.message.0,
+                    "PAGE: an unknown outcome cannot be decided; its money stays held, and it is tried again; see turnpike ledger verify"
+                ),
+                Err(_) => {}
+            }
+        }
         self.intake.metrics.presumed.inc_by(done as u64);
         Ok(done)
     }
@@ -260,8 +280,8 @@ impl Engine {
                 }
             }
             let (kinds, messages): (Vec<Movement>, Vec<MessageKey>) = moves.iter().map(|one| (one.movement, one.message)).unzip();
-            let moved = if moves.is_empty() { Vec::new() } else { self.store.move_legs(moves).await? };
-            let is_broken = |moved: &LegMoved| matches!(moved, LegMoved::Broken { .. });
+            let moved = if moves.is_empty() { Vec::new() } else { one_by_one(moves, |moves| self.store.move_legs(moves)).await? };
+            let is_broken = |moved: &Result<LegMoved, StoreError>| matches!(moved, Ok(LegMoved::Broken { .. }) | Err(_));
             broken.extend(messages.into_iter().zip(&moved).filter(|(_, moved)| is_broken(moved)).map(|(message, _)| message));
             let parked = broken.len();
             if parked > 0 {
@@ -272,7 +292,7 @@ impl Engine {
                 );
                 self.store.park_overdue(broken, now).await?;
             }
-            let done = || kinds.iter().zip(&moved).filter(|(_, moved)| matches!(moved, LegMoved::Done(_)));
+            let done = || kinds.iter().zip(&moved).filter(|(_, moved)| matches!(moved, Ok(LegMoved::Done(_))));
             let captured = done().filter(|(kind, _)| **kind != Movement::Release).count();
             let all = done().count();
             swept.captured += captured;
@@ -306,12 +326,6 @@ impl Engine {
         self.store.forget_events_before(first_day(kept.raw_days), first_day(kept.event_days), first_day(kept.status_days)).await?;
         Ok(())
     }
-}
-
-/// A part of a pass; a bug in it ends it alone. Sound because a pass keeps nothing but how far it came,
-/// in one word behind a lock that knows no poisoning: everything else is the store's.
-async fn part(work: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_bug| Err(StoreError::unavailable("the sweep met a bug")))
 }
 
 /// When intake could be relied on.

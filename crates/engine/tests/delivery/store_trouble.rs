@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use turnpike_domain::send::Mode;
+use turnpike_domain::webhook::EventKind;
 use turnpike_engine::control::endpoints::{BacklogChoice, DEFAULT_ENDPOINT, EndpointOrder};
+use turnpike_engine::delivery::DeliverySettings;
 use turnpike_store::deliveries::DeliveryState;
 use turnpike_store::endpoints::ENDPOINTS_MAX;
 use turnpike_store::faults::{Fault, Method};
@@ -195,4 +198,47 @@ async fn attempts_that_cannot_be_recorded_together_are_recorded_one_by_one() {
     assert_eq!(house.delivery(&first).await.state, DeliveryState::Pending);
     let house = house.again().await;
     house.until(&first, DeliveryState::Delivered).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bug_met_in_one_turn_of_the_deliveries_is_not_their_end() {
+    for method in [Method::Claim, Method::NextDue, Method::NextRetry, Method::Finish, Method::Backlogs] {
+        let house = House::new(DeliverySettings { backlog_looked_at_every: Duration::from_millis(20), ..quick() }).await;
+        let receiver = Receiver::start(Behaviour::First(1, 500)).await;
+        house.endpoint(receiver.url(), |_| ()).await;
+        for _ in 0..3 {
+            house.faults.fail_next(method, Fault::Panics);
+        }
+        let id = house.event(&house.app("acme"), 1, "hello").await;
+        house.until(&id, DeliveryState::Delivered).await;
+        // Those that go on by the clock are asked once more after the last bug.
+        let is_asked_again = || house.faults.calls(method) > 3 || !matches!(method, Method::Backlogs | Method::NextDue);
+        eventually("the next turn is taken", Duration::from_secs(10), is_asked_again).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_endpoint_is_gone_at_once_though_the_endpoints_cannot_be_read() {
+    let house = House::new(quick()).await;
+    let app = house.app("acme");
+    house.endpoint("https://receiver.example.org/hook".to_owned(), |_| ()).await;
+    house.faults.fail_always(Method::Endpoints, Fault::Unavailable);
+    house.engine.delete_endpoint(&app, DEFAULT_ENDPOINT).await.expect("deleted");
+    assert!(house.engine.endpoint_named(&app, DEFAULT_ENDPOINT).is_err());
+    assert!(house.engine.endpoints.wanting(app.row.key, Mode::Live, EventKind::Messages).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_shows_its_secret_and_is_followed_though_the_endpoints_could_not_be_read_at_once() {
+    let house = House::new(quick()).await;
+    let app = house.app("acme");
+    house.faults.fail_next(Method::Endpoints, Fault::Unavailable);
+    let made = house.endpoint("https://receiver.example.org/hook".to_owned(), |_| ()).await;
+    assert!(made.secret.is_some(), "it is shown this once");
+    let is_known = || house.engine.endpoint_named(&app, DEFAULT_ENDPOINT).is_ok();
+    eventually("it is known", Duration::from_secs(20), is_known).await;
+    house.faults.fail_next(Method::Endpoints, Fault::Unavailable);
+    house.engine.disable_endpoint(&app, DEFAULT_ENDPOINT).await.expect("off");
+    let is_off = || house.engine.endpoint_named(&app, DEFAULT_ENDPOINT).is_ok_and(|known| !known.row.is_active);
+    eventually("it is off", Duration::from_secs(20), is_off).await;
 }

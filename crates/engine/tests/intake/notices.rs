@@ -6,6 +6,7 @@ use turnpike_domain::money::Micros;
 use turnpike_domain::send::Mode;
 use turnpike_domain::webhook::EventKind;
 use turnpike_engine::directory::App;
+use turnpike_store::faults::{Broken, Fault, Method};
 
 use crate::house::*;
 use crate::meta::End;
@@ -131,6 +132,50 @@ fn a_follower_hears_that_something_was_recorded() {
         post(&house, &text_from(NUMBER, WABA, TO, "wamid.1", NOON_S)).await;
         house.quiet().await;
         assert!(!changed.has_changed().expect("open"), "a repeat is nothing new");
+    });
+    house.finish();
+}
+
+/// Two messages whose unknown outcomes were decided, each with its notice.
+async fn two_decided(house: &House) {
+    for count in 0..2 {
+        house.meta.next(End::Lost);
+        refused(house.send(text_to("905551112299", &format!("text {count}"))).await);
+        let token = house.meta.posted().last().and_then(|post| post.token().map(str::to_owned)).expect("Meta was asked");
+        post(house, &statuses(vec![status(&format!("wamid.{count}"), "delivered", Some(&token))])).await;
+    }
+}
+
+#[test]
+fn a_notice_that_cannot_be_told_keeps_no_other_from_being_told_and_is_not_lost() {
+    let house = house();
+    house.run(async {
+        let app = house.app("acme-main");
+        two_decided(&house).await;
+        let notices = house.engine().store().notices(10).await.expect("the store answers");
+        house.faults().break_row(Broken::Notice(notices[0].id));
+        let second = told(&house, &app).await;
+        assert_eq!(second.len(), 1);
+        assert_eq!(second[0].1["value"]["wamid"], json!("wamid.1"));
+        assert_eq!(house.engine().unwritten(), 1);
+        let asked = house.faults().calls(Method::Record);
+        assert_eq!(told(&house, &app).await.len(), 1);
+        assert_eq!(house.faults().calls(Method::Record), asked, "it waits for its next try");
+        let left = house.engine().store().notices(10).await.expect("the store answers");
+        assert_eq!(left.iter().map(|notice| notice.id).collect::<Vec<_>>(), [notices[0].id]);
+    });
+    house.finish();
+}
+
+#[test]
+fn a_bug_met_while_one_notice_is_told_keeps_no_other_from_being_told() {
+    let house = house();
+    house.run(async {
+        let app = house.app("acme-main");
+        two_decided(&house).await;
+        house.faults().fail_next(Method::Message, Fault::Panics);
+        assert_eq!(told(&house, &app).await.len(), 1);
+        assert_eq!(house.engine().store().notices(10).await.expect("the store answers").len(), 1, "and it is not lost");
     });
     house.finish();
 }

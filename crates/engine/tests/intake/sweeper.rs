@@ -7,6 +7,7 @@ use turnpike_domain::send::{Category, MessageKind, MessageState, MetaBilling, Me
 use turnpike_domain::time::DAY_MS;
 use turnpike_engine::clock::Clock as _;
 use turnpike_engine::sweep::Swept;
+use turnpike_store::faults::{Broken, Method};
 use turnpike_store::messages::{Admission, Admit, Outcome, PinnedPrice};
 
 use crate::house::*;
@@ -289,6 +290,45 @@ fn what_is_past_its_retention_is_forgotten_and_the_books_stay() {
         let view = house.only_message().await;
         assert!(view.statuses.is_empty());
         assert_eq!(view.money.meta, LegState::Captured(META));
+    });
+    house.finish();
+}
+
+#[test]
+fn an_unknown_outcome_that_cannot_be_decided_keeps_no_other_from_being_decided() {
+    let house = house();
+    house.run(async {
+        for text in ["one", "two", "three"] {
+            house.meta.next(End::Lost);
+            assert!(is_unknown(&refused(house.send(text_to(TO, text)).await)));
+        }
+        house.clock.advance(7 * DAY_MS + 2 * HOUR_MS);
+        let oldest = house.messages().await.pop().expect("three").key;
+        house.faults().break_row(Broken::Message(oldest));
+        assert_eq!(sweep(&house).await.presumed, 2);
+        assert_eq!((unknowns(&house).await, house.engine().unwritten()), (1, 1), "it is kept, and seen");
+        let asked = house.faults().calls(Method::Resolve);
+        assert_eq!(sweep(&house).await.presumed, 0);
+        assert_eq!(house.faults().calls(Method::Resolve), asked, "each try undoes a commit, so it waits for its next");
+    });
+    house.finish();
+}
+
+#[test]
+fn a_hold_that_cannot_be_settled_keeps_no_other_held() {
+    let house = house();
+    house.run(async {
+        for text in ["one", "two", "three"] {
+            sent(house.send(text_to(TO, text)).await);
+        }
+        house.clock.advance(39 * DAY_MS);
+        let oldest = house.messages().await.pop().expect("three").key;
+        house.faults().break_row(Broken::Message(oldest));
+        assert_eq!(sweep(&house).await, Swept { released: 2, ..Swept::default() });
+        assert_eq!(sweep(&house).await, Swept::default(), "the third is parked");
+        house.faults().heal();
+        house.clock.advance(39 * DAY_MS);
+        assert_eq!(sweep(&house).await, Swept { released: 1, ..Swept::default() }, "and looked at again later");
     });
     house.finish();
 }

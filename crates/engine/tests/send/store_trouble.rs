@@ -5,7 +5,9 @@ use std::time::Duration;
 use turnpike_domain::money::Micros;
 use turnpike_domain::refusal::Refusal;
 use turnpike_domain::send::{MessageState, Mode};
-use turnpike_store::faults::{Fault, Method};
+use turnpike_store::applications::ApplicationStatus;
+use turnpike_store::faults::{Broken, Fault, Method};
+use turnpike_store::messages::MessageFilter;
 
 use crate::house::*;
 use crate::meta::End;
@@ -109,6 +111,80 @@ fn an_outcome_is_not_forgotten_while_the_store_is_away_for_longer_than_the_calle
         assert!(sent(house.send(text("hello").keyed("k")).await).replayed);
         assert_eq!(house.meta.posted().len(), 1);
     });
+    house.finish();
+}
+
+#[test]
+fn an_outcome_that_cannot_be_written_is_kept_counted_and_written_once_it_can() {
+    let house = House::new();
+    house.run(async {
+        house.faults().fail_always(Method::Settle, Fault::Undone);
+        assert!(is_unknown(&refused(house.send(text("hello").keyed("k")).await)));
+        house.until("it is said", async || house.engine().unwritten() == 1).await;
+        assert!(house.engine().metrics.render().contains("turnpike_unwritten{what=\"outcome\"} 1"));
+        assert_eq!(house.balance().await, wallet(TEN, BASE, META), "its money stays held");
+        house.faults().heal();
+        house.quiet().await;
+        assert_eq!(house.states().await, [MessageState::Accepted]);
+        assert_eq!(house.engine().unwritten(), 0);
+    });
+    house.finish();
+}
+
+#[test]
+fn an_orphan_that_cannot_be_settled_keeps_no_other_held() {
+    let house = House::new();
+    house.run(async {
+        let other = house.engine().organization(Some("acme")).expect("the first");
+        house.application(&other, "acme-second", "1004", "2004").await;
+        for count in 0..2 {
+            house.faults().fail_next(Method::Admit, Fault::UnavailableAfterCommit);
+            assert_eq!(refused(house.send(text(&format!("text {count}"))).await), Refusal::LedgerUnreachable);
+        }
+        let in_flight = house.engine().store().list_messages(other.key, None, MessageFilter::InFlight, None, 10).await.expect("it reads");
+        house.faults().break_row(Broken::Message(in_flight[1].key));
+        house.until("the other is released", async || house.balance().await == wallet(TEN, BASE, META)).await;
+        house.faults().heal();
+        house.quiet().await;
+        assert_eq!(house.balance().await, wallet(TEN, Micros::ZERO, Micros::ZERO));
+    });
+    house.finish();
+}
+
+#[test]
+fn an_application_that_cannot_be_searched_for_orphans_keeps_no_other_from_it() {
+    let house = House::new();
+    house.run(async {
+        let acme = house.engine().organization(Some("acme")).expect("the first");
+        house.application(&acme, "acme-second", "1004", "2004").await;
+        let second = house.make_key("acme-second", Mode::Live, Default::default()).await;
+        for key in [house.key.clone(), second.text.expose().to_owned()] {
+            house.faults().fail_next(Method::Admit, Fault::UnavailableAfterCommit);
+            assert_eq!(refused(house.send_by(&key, text("hello")).await), Refusal::LedgerUnreachable);
+        }
+        // Whichever is searched first.
+        house.faults().fail_next(Method::ListMessages, Fault::Corrupt);
+        house.faults().pass_next(Method::ListMessages);
+        house.faults().fail_always(Method::ListMessages, Fault::Corrupt);
+        house.until("one of them is released", async || house.balance().await == wallet(TEN, BASE, META)).await;
+        house.faults().heal();
+        house.quiet().await;
+        assert_eq!(house.balance().await, wallet(TEN, Micros::ZERO, Micros::ZERO));
+    });
+    house.finish();
+}
+
+#[test]
+fn an_application_is_suspended_though_the_directory_could_not_be_read_anew_at_once() {
+    let mut house = House::new();
+    house.run(async {
+        house.faults().fail_next(Method::Applications, Fault::Unavailable);
+        house.engine().suspend_application(&house.app("acme-main")).await.expect_err("it was not read anew");
+        house.engine().run();
+        let is_suspended = async || house.app("acme-main").row.status == ApplicationStatus::Suspended;
+        house.until("it is suspended", is_suspended).await;
+    });
+    house.crash();
     house.finish();
 }
 

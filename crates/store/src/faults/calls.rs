@@ -9,7 +9,7 @@ use turnpike_domain::send::Mode;
 use turnpike_domain::time::{UnixMs, UtcDay};
 use uuid::Uuid;
 
-use super::{FaultyStore, Method};
+use super::{Broken, FaultyStore, Method};
 use crate::applications::{Application, ApplicationChange, Applications, NewApplication};
 use crate::deliveries::{
     Backlog, BacklogBounds, Deliveries, DeliveryFilter, DeliveryKey, DeliveryPage, DeliveryRecord, Due, Finished, GivenUp, Lane, NextDue,
@@ -101,11 +101,13 @@ impl Messages for FaultyStore {
     }
 
     fn settle(&self, batch: Vec<Outcome>) -> Answer<'_, Vec<Settled>> {
-        self.call(Method::Settle, move |inner| inner.settle(batch))
+        let about: Vec<Broken> = batch.iter().map(|outcome| Broken::Message(outcome.message)).collect();
+        self.call_about(Method::Settle, about.into_iter(), move |inner| inner.settle(batch))
     }
 
     fn resolve(&self, batch: Vec<Resolve>) -> Answer<'_, Vec<Settled>> {
-        self.call(Method::Resolve, move |inner| inner.resolve(batch))
+        let about: Vec<Broken> = batch.iter().map(|resolve| Broken::Message(resolve.message)).collect();
+        self.call_about(Method::Resolve, about.into_iter(), move |inner| inner.resolve(batch))
     }
 
     fn may_know(&self, idempotency: &Hash16) -> bool {
@@ -165,7 +167,8 @@ impl Ledger for FaultyStore {
     }
 
     fn move_legs(&self, batch: Vec<MoveLeg>) -> Answer<'_, Vec<LegMoved>> {
-        self.call(Method::MoveLegs, move |inner| inner.move_legs(batch))
+        let about: Vec<Broken> = batch.iter().map(|moved| Broken::Message(moved.message)).collect();
+        self.call_about(Method::MoveLegs, about.into_iter(), move |inner| inner.move_legs(batch))
     }
 
     fn wallets(&self, organization: OrganizationId) -> Answer<'_, Vec<Wallet>> {
@@ -231,7 +234,8 @@ impl Users for FaultyStore {
 
 impl Events for FaultyStore {
     fn record(&self, intake: Intake) -> Answer<'_, Vec<Recorded>> {
-        self.call(Method::Record, move |inner| inner.record(intake))
+        let about: Vec<Broken> = intake.events.iter().filter_map(|event| event.notice.map(Broken::Notice)).collect();
+        self.call_about(Method::Record, about.into_iter(), move |inner| inner.record(intake))
     }
 
     fn contents(&self, messages: Vec<MessageKey>) -> Answer<'_, Vec<Option<(OrganizationId, Vec<u8>)>>> {

@@ -8,7 +8,8 @@ use turnpike_store::StoreError;
 use turnpike_store::deliveries::{Due, Finish, Finished, Lane, NextDue, Stalled};
 use turnpike_store::endpoints::EndpointId;
 
-use super::{AFTER_A_NO, CLAIMS_MAX, Lines, Reconciler, Report, ms};
+use super::{AFTER_A_NO, CLAIMS_MAX, DELIVERING, Lines, Reconciler, Report, ms};
+use crate::shelter::or_unavailable;
 
 impl Reconciler {
     /// Asks the store for what waits, so that nothing depends on a hint or on memory.
@@ -21,7 +22,7 @@ impl Reconciler {
         self.engine.delivery.client.close_idle(|key| self.book.by_key.contains_key(&key));
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
-            let _ = reports.send(Report::Looked(engine.store.next_due().await));
+            let _ = reports.send(Report::Looked(or_unavailable(DELIVERING, engine.store.next_due()).await));
         });
     }
 
@@ -75,11 +76,11 @@ impl Reconciler {
             self.claims += 1;
             let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
             self.engine.tasks.spawn(async move {
-                let found = engine.store.claim(endpoint, lane, now, lease_until, limit).await;
+                let found = or_unavailable(DELIVERING, engine.store.claim(endpoint, lane, now, lease_until, limit)).await;
                 let next_retry = match lane {
                     Lane::First => None,
                     // Where the store does not say, the next look finds it.
-                    Lane::Retry => engine.store.next_retry(endpoint, now).await.unwrap_or_default(),
+                    Lane::Retry => or_unavailable(DELIVERING, engine.store.next_retry(endpoint, now)).await.unwrap_or_default(),
                 };
                 let _ = reports.send(Report::Claimed { endpoint, lane, limit, found, next_retry });
             });
@@ -177,7 +178,7 @@ impl Reconciler {
         let since = now.plus_ms(-ms(self.settings().line_held_max));
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
-            let found = engine.store.stalled(endpoint, since).await;
+            let found = or_unavailable(DELIVERING, engine.store.stalled(endpoint, since)).await;
             let _ = reports.send(Report::Stalled { endpoint, found });
         });
     }

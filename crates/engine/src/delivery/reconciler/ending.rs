@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use turnpike_domain::time::UnixMs;
 use turnpike_domain::webhook::{Pace, Verdict};
-use turnpike_store::StoreError;
 use turnpike_store::deliveries::{Attempt, Due, Finish, Finished, Lane};
 use turnpike_store::endpoints::{EndpointChange, EndpointId};
 
 use super::super::attempt::{PostEnd, Tried};
 use super::super::scheduler::Ended;
 use super::super::settings::DeliverySettings;
-use super::{Life, Lines, RECORDED_AT_ONCE, Reconciler, Report, Untried};
+use super::{DELIVERING, Life, Lines, RECORDED_AT_ONCE, Reconciler, Report, Untried};
 use crate::Engine;
+use crate::shelter::or_unavailable;
 
 impl Engine {
     /// Records attempts that could not be recorded together; what one of them meets is that one's alone.
@@ -23,9 +23,9 @@ impl Engine {
     async fn finish_one_by_one(&self, batch: Vec<Finished>) -> Vec<Finished> {
         let mut failed = Vec::new();
         for finished in batch {
-            match self.store.finish(vec![finished.clone()]).await {
+            match or_unavailable(DELIVERING, self.store.finish(vec![finished.clone()])).await {
                 Ok(()) => {}
-                Err(error @ (StoreError::Undone { .. } | StoreError::Corrupt { .. })) => {
+                Err(error) if error.is_in_the_way() => {
                     tracing::error!(error = %error, delivery.key = finished.key.0, "an attempt cannot be recorded; it counts as not made");
                 }
                 Err(_) => failed.push(finished),
@@ -172,9 +172,9 @@ impl Reconciler {
         let retries = batch.iter().filter_map(retry_at).collect();
         let (engine, reports) = (Arc::clone(&self.engine), self.reports.0.clone());
         self.engine.tasks.spawn(async move {
-            let failed = match engine.store.finish(batch.clone()).await {
+            let failed = match or_unavailable(DELIVERING, engine.store.finish(batch.clone())).await {
                 Ok(()) => Vec::new(),
-                Err(StoreError::Undone { .. } | StoreError::Corrupt { .. }) => engine.finish_one_by_one(batch).await,
+                Err(error) if error.is_in_the_way() => engine.finish_one_by_one(batch).await,
                 Err(error) => {
                     tracing::warn!(error = %error, "recording deliveries; it is tried again");
                     batch
@@ -210,7 +210,8 @@ impl Reconciler {
         self.engine.tasks.spawn(async move {
             let mut change = change;
             let tells = change.disabled.is_some() || change.failing_notice;
-            let written = engine.store.update_endpoint(known.row.organization, endpoint, change.clone(), engine.clock.now()).await;
+            let writing = engine.store.update_endpoint(known.row.organization, endpoint, change.clone(), engine.clock.now());
+            let written = or_unavailable(DELIVERING, writing).await;
             let is_written = match written {
                 Ok(_) => {
                     if tells {
@@ -219,7 +220,7 @@ impl Reconciler {
                     // Not told of twice, though the rest may be written again.
                     change.failing_notice = false;
                     // Until the book says so as well, it is not known here that the endpoint is off.
-                    let read = engine.reload_endpoints().await;
+                    let read = or_unavailable(DELIVERING, engine.reload_endpoints()).await;
                     read.inspect_err(|error| tracing::warn!(error = %error, "reading the endpoints anew; it is tried again")).is_ok()
                 }
                 Err(error) => {
