@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod net;
 mod notices;
 pub mod rates;
+mod reasons;
 pub mod secret;
 pub mod send;
 pub mod settings;

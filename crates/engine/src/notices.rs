@@ -17,11 +17,11 @@ use turnpike_domain::webhook::EventKind;
 use turnpike_store::StoreError;
 use turnpike_store::endpoints::EndpointId;
 use turnpike_store::events::{NewEvent, Notice, NoticeKind};
-use turnpike_store::messages::{Evidence, MessageRecord};
+use turnpike_store::messages::{Evidence, MessageRecord, ResolutionRecord};
 
 use crate::Engine;
 use crate::directory::App;
-use crate::send::view::owners_reason;
+use crate::reasons;
 use crate::shelter::{or_unavailable, sheltered};
 use crate::unwritten::What;
 
@@ -249,5 +249,13 @@ impl Engine {
         let mut apps: Vec<Arc<App>> = state.applications.values().filter(|app| app.row.organization == organization).cloned().collect();
         apps.sort_unstable_by_key(|app| app.row.key);
         apps
+    }
+}
+
+/// The reason of a resolution, as the message's owner may see it.
+fn owners_reason(end: &ResolutionRecord) -> &str {
+    match end.evidence {
+        Evidence::Operator => reasons::words(&end.reason),
+        Evidence::Status | Evidence::LateAnswer | Evidence::Presumed => &end.reason,
     }
 }

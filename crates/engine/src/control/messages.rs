@@ -8,6 +8,7 @@ use turnpike_store::messages::{Evidence, MessageRecord, Resolve, Settled};
 use super::ControlFault;
 use super::money::reason_faults;
 use crate::Engine;
+use crate::reasons::given_by;
 use crate::send::stored::{Answer, Content};
 use crate::vault::Purpose;
 
@@ -52,7 +53,7 @@ impl Engine {
             at: self.clock.now(),
             resolution: order.resolution,
             evidence: Evidence::Operator,
-            reason: format!("{}: {}", order.actor, order.reason),
+            reason: given_by(&order.actor, &order.reason),
             wamid: order.wamid.as_deref().map(|wamid| self.wamid_hash(wamid)),
             answer,
         };

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::ControlFault;
 use crate::Engine;
+use crate::reasons::given_by;
 
 /// A wallet movement that an operator asks for.
 #[derive(Clone, Debug)]
@@ -97,7 +98,7 @@ impl Engine {
                 leg: *leg,
                 movement: Movement::Refund,
                 amount: Micros::ZERO,
-                reason: format!("{actor}: {reason}"),
+                reason: given_by(actor, reason),
                 at,
             })
             .collect();

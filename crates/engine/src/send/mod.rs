@@ -18,6 +18,7 @@ mod policy;
 mod recall;
 pub mod request;
 pub mod stored;
+mod telling;
 pub mod view;
 
 use std::sync::Arc;

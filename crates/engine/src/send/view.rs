@@ -2,17 +2,17 @@
 
 use serde::Serialize;
 use turnpike_domain::ids::MessageId;
-use turnpike_domain::ledger::{Leg, LegState, Movement, OutcomeKind, Resolution};
+use turnpike_domain::ledger::{Leg, LegState};
 use turnpike_domain::money::{Currency, Micros};
 use turnpike_domain::refusal::{LimitKind, Refusal};
 use turnpike_domain::send::{Category, MessageKind, MessageState, Mode};
-use turnpike_domain::time::UnixMs;
-use turnpike_domain::webhook::{Pricing, StatusKind, explain, settle};
+use turnpike_domain::webhook::{Pricing, StatusKind, settle};
 use turnpike_store::events::StatusRecord;
-use turnpike_store::messages::{Evidence, MessageRecord, Recalled, ResolutionRecord};
+use turnpike_store::messages::{MessageRecord, Recalled};
 
 use super::request::Billing;
-use super::stored::{Answer, Content, FailureWords};
+use super::stored::{Answer, Content};
+use super::telling::{Failed, Reader, Told, problem, status_view, timeline, why};
 use crate::Engine;
 use crate::caller::Caller;
 use crate::keys::Scopes;
@@ -366,29 +366,6 @@ impl Engine {
     }
 }
 
-/// A status with what Meta wrote of its failure.
-struct Told<'a> {
-    status: &'a StatusRecord,
-    failure: Option<Failed>,
-}
-
-/// A failure, opened.
-struct Failed {
-    code: i64,
-    /// Gone where the user was erased.
-    words: Option<FailureWords>,
-}
-
-impl Failed {
-    fn title(&self) -> String {
-        self.words.as_ref().map_or_else(|| "Meta could not deliver it".to_owned(), |words| words.title.clone())
-    }
-
-    fn details(&self) -> Option<String> {
-        self.words.as_ref()?.details.clone()
-    }
-}
-
 /// Sandbox keys see sandbox messages, live keys live ones; fakes are seen by the key's either kind.
 fn same_world(caller: Mode, message: Mode) -> bool {
     message == Mode::Fake || caller == message
@@ -400,207 +377,4 @@ pub fn state_of(record: &MessageRecord) -> MessageState {
     let outcome = record.outcome.map(|(outcome, _)| outcome);
     let resolution = record.resolution.as_ref().map(|end| end.resolution);
     settle::state(outcome, resolution, record.statuses.iter().map(|status| status.status))
-}
-
-fn status_view(told: &Told<'_>) -> StatusView {
-    let Told { status, failure } = told;
-    StatusView {
-        status: status.status,
-        at: status.at.to_rfc3339(),
-        received_at: status.received_at.to_rfc3339(),
-        pricing: status.pricing.clone(),
-        failure: failure.as_ref().map(|failure| {
-            let explained = explain(failure.code);
-            FailureView {
-                code: failure.code,
-                title: failure.title(),
-                details: failure.details(),
-                what_happened: explained.what_happened,
-                what_to_do: explained.what_to_do,
-            }
-        }),
-    }
-}
-
-/// Why a leg stands where it does: the words of its last movement, or what its state means.
-fn why(record: &MessageRecord, leg: Leg, state: LegState) -> String {
-    if let Some(moved) = record.movements.iter().rev().find(|moved| moved.leg == leg) {
-        let words = reason(&moved.reason, moved.movement == Movement::Refund, Reader::Owner);
-        let what = match moved.movement {
-            Movement::Capture => "Charged",
-            Movement::Release => "Given back",
-            Movement::LateCapture => "Charged late",
-            Movement::Refund => "Returned",
-            Movement::Hold => "Held",
-        };
-        return format!("{what} {}: {words}.", moved.amount);
-    }
-    let is_open = matches!(record.outcome, Some((OutcomeKind::Unknown, _))) && record.resolution.is_none();
-    match (state, leg) {
-        (LegState::None, Leg::Meta) if record.meta_reported != record.meta => "Meta bills the customer directly.".to_owned(),
-        (LegState::None, _) => "Nothing was held.".to_owned(),
-        (LegState::Held(_), _) if is_open => "Held until evidence says whether it was sent.".to_owned(),
-        (LegState::Held(_), Leg::Base) => "Held until Meta answers.".to_owned(),
-        (LegState::Held(_), Leg::Meta) => "Held until a status of Meta's decides it.".to_owned(),
-        (LegState::Captured(_), _) => "Charged: Meta accepted the message.".to_owned(),
-        (LegState::Released(_), _) if state_of(record) == MessageState::PresumedNotSent => {
-            "Given back: no evidence of the message ever came.".to_owned()
-        }
-        (LegState::Released(_), Leg::Meta) if state_of(record) == MessageState::Failed => {
-            "Given back: Meta could not deliver it.".to_owned()
-        }
-        (LegState::Released(_), _) => "Given back: the message was not sent.".to_owned(),
-        (LegState::LateCaptured(_), _) => "Charged late: it was sent after all.".to_owned(),
-        (LegState::Refunded(_), _) => "Returned by an operator.".to_owned(),
-    }
-}
-
-/// Who reads a timeline.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reader {
-    Operator,
-    Owner,
-}
-
-/// A reason as `reader` may see it: those that people gave begin with who they are.
-fn reason(text: &str, is_a_persons: bool, reader: Reader) -> &str {
-    match text.split_once(": ") {
-        Some((_actor, words)) if is_a_persons && reader == Reader::Owner => words,
-        _ => text,
-    }
-}
-
-/// The reason of a resolution, as the message's owner may see it.
-pub(crate) fn owners_reason(end: &ResolutionRecord) -> &str {
-    reason(&end.reason, end.evidence == Evidence::Operator, Reader::Owner)
-}
-
-fn timeline(record: &MessageRecord, told: &[Told<'_>], reader: Reader) -> Vec<TimelineEntry> {
-    let mut entries = vec![TimelineEntry {
-        at: record.admitted_at.to_rfc3339(),
-        event: "admitted".to_owned(),
-        detail: match record.mode {
-            Mode::Fake => "Checked and priced; a fake is never sent and never charged.".to_owned(),
-            _ => format!("Price held: {} base, {} Meta fee.", record.base, record.meta),
-        },
-    }];
-    if let Some((outcome, at)) = record.outcome {
-        let (event, detail) = match outcome {
-            OutcomeKind::Accepted if record.mode == Mode::Fake => ("accepted", "Answered with a made-up wamid; Meta was not asked."),
-            OutcomeKind::Accepted => ("accepted", "Meta accepted it. Accepted is not delivered."),
-            OutcomeKind::Refused => ("refused", "Meta refused it. The price was released."),
-            OutcomeKind::RefusedRetryable => {
-                ("refused", "Meta refused it for now. The price was released; the same request may succeed later.")
-            }
-            OutcomeKind::NotSent => ("refused", "No byte reached Meta. The price was released; it is safe to send again."),
-            OutcomeKind::Unknown => (
-                "unknown",
-                "Bytes went out and no usable answer came. The price stays held until evidence comes; it is not sent again by itself.",
-            ),
-        };
-        entries.push(TimelineEntry { at: at.to_rfc3339(), event: event.to_owned(), detail: detail.to_owned() });
-    }
-    if let Some(end) = &record.resolution {
-        let event = match end.resolution {
-            Resolution::Accepted => "accepted",
-            Resolution::Failed => "failed",
-            Resolution::Refused => "refused",
-            Resolution::PresumedNotSent => "presumed_not_sent",
-        };
-        entries.push(TimelineEntry {
-            at: end.at.to_rfc3339(),
-            event: event.to_owned(),
-            detail: format!("Resolved: {}.", reason(&end.reason, end.evidence == Evidence::Operator, reader)),
-        });
-    }
-    // When each became known to us: by that the money's rows find their place. A status bears Meta's
-    // time, whole seconds by another clock, and stands where the message's life has it.
-    let mut known: Vec<UnixMs> = vec![record.admitted_at; entries.len()];
-    if let Some(at) = record.resolution.as_ref().map(|end| end.at) {
-        known[entries.len() - 1] = at;
-    }
-    for told in told {
-        let status = told.status;
-        entries.push(TimelineEntry { at: status.at.to_rfc3339(), event: status.status.as_str().to_owned(), detail: story_of(told) });
-        known.push(status.received_at);
-    }
-    for moved in &record.movements {
-        let why = reason(&moved.reason, moved.movement == Movement::Refund, reader);
-        let entry = TimelineEntry {
-            at: moved.at.to_rfc3339(),
-            event: format!("{}_{}", moved.leg.as_str(), moved.movement.as_str()),
-            detail: format!("{} {}: {why}.", if moved.leg == Leg::Base { "Base fee" } else { "Meta fee" }, moved.amount),
-        };
-        let place = known.iter().rposition(|at| *at <= moved.at).map_or(entries.len(), |before| before + 1);
-        entries.insert(place, entry);
-        known.insert(place, moved.at);
-    }
-    entries
-}
-
-/// What a status says, in words.
-fn story_of(told: &Told<'_>) -> String {
-    let Told { status, failure } = told;
-    if let Some(failure) = failure {
-        let explained = explain(failure.code);
-        return format!(
-            "{} ({}). {} {}",
-            failure.title().trim_end_matches('.'),
-            failure.code,
-            explained.what_happened,
-            explained.what_to_do
-        );
-    }
-    let what = match status.status {
-        StatusKind::Sent => "It left Meta's servers.",
-        StatusKind::Delivered => "It is on the recipient's device.",
-        StatusKind::Read => "The recipient has seen it.",
-        StatusKind::Played => "The recipient has played it.",
-        StatusKind::Failed => "Meta could not deliver it.",
-    };
-    let price = status.pricing.as_ref().and_then(|pricing| {
-        let category = pricing.category.as_deref().unwrap_or("an unnamed category");
-        Some(if pricing.is_chargeable()? {
-            format!(" Meta charges it as {category}.")
-        } else {
-            format!(" Meta does not charge it ({category}).")
-        })
-    });
-    format!("{what}{}", price.unwrap_or_default())
-}
-
-fn problem(record: &MessageRecord, told: &[Told<'_>], answer: Option<Answer>) -> Option<Problem> {
-    let plain = |code, title: &str, hint: &str| {
-        Some(Problem { code, meta_code: None, title: title.to_owned(), details: None, hint: hint.to_owned(), fbtrace_id: None })
-    };
-    let failure = told.iter().find_map(|told| told.failure.as_ref());
-    match (answer, state_of(record)) {
-        (_, MessageState::Failed) if let Some(failure) = failure => Some(Problem {
-            code: "GW_001",
-            meta_code: Some(failure.code),
-            title: failure.title(),
-            details: failure.details(),
-            hint: explain(failure.code).what_to_do.to_owned(),
-            fbtrace_id: None,
-        }),
-        (Some(Answer::Refused(refusal)), _) => Some(Problem {
-            code: "GW_001",
-            meta_code: Some(refusal.code),
-            title: refusal.title,
-            details: refusal.details,
-            hint: refusal.hint,
-            fbtrace_id: refusal.fbtrace_id,
-        }),
-        (_, MessageState::PresumedNotSent) => {
-            plain("GW_003", "Presumed not sent", "No evidence of the message ever came. Send it again with a new Idempotency-Key.")
-        }
-        (_, MessageState::Unknown) => plain(
-            "GW_003",
-            "Outcome unknown",
-            "Do not send it again yet: wait for its status, or ask an operator to resolve it. The price stays held.",
-        ),
-        (Some(Answer::NotSent(_)), _) => plain("GW_002", "Not sent", "No byte reached Meta. Send it again."),
-        (None, MessageState::Refused) => plain("GW_001", "Refused", "The reason is past its retention and was forgotten."),
-        _ => None,
-    }
 }
