@@ -3,6 +3,7 @@
 mod door;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -118,6 +119,27 @@ async fn http2_requests_meet_the_same_refusals() {
     )
     .await;
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn an_http2_refusal_waits_for_its_body_so_that_no_reset_follows_it() {
+    const PIECES: usize = 20;
+    let open = Encrypted::open(ServerLimits { linger: Duration::from_secs(60), ..short() }).await;
+    let tracker = TaskTracker::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(open.connect(b"h2").await)).await.expect("a connection");
+    tracker.spawn(connection);
+    for (path, status) in [("/v1/wa/unread", 401), ("/v1/wa/message", 413)] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let pieces = futures_util::stream::unfold((0, taken.clone()), |(n, taken)| async move {
+            tokio::task::yield_now().await;
+            taken.store(n, Ordering::SeqCst);
+            (n < PIECES).then(|| (Ok::<_, std::io::Error>(hyper::body::Frame::data(Bytes::from(vec![b' '; 65_536]))), (n + 1, taken)))
+        });
+        let body = http_body_util::StreamBody::new(Box::pin(pieces));
+        let answer = collect(sender.send_request(request("POST", path).body(body).expect("a request")).await.expect("an answer")).await;
+        assert_eq!((answer.status, taken.load(Ordering::SeqCst)), (status, PIECES), "{path}: the body was read to its end");
+    }
 }
 
 #[tokio::test]

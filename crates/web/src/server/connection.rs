@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 use turnpike_domain::refusal::Refusal;
 
-use super::body::RequestBody;
+use super::body::{RequestBody, Unread};
 use super::express::{self, Rest};
 use super::head::{self, Bounds, Findings};
 use super::line::{Line, Phase, Seat, Shared};
@@ -78,7 +78,10 @@ where
         // Answers are small: one copy into one write is cheaper than a gathering one.
         .writev(false);
     let wire = Wire::http1(rest.io, line.clone(), rest.unread, rest.answered);
-    let connection = http.serve_connection(TokioIo::new(wire), service_fn(|request| answer(service, line, origin, request)));
+    let connection = http.serve_connection(
+        TokioIo::new(wire),
+        service_fn(|request: http::Request<_>| answer(service, line, origin, request.map(RequestBody::coming))),
+    );
     let mut connection = pin!(connection);
     let ended = poll_fn(|cx| match connection.as_mut().poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(ended)),
@@ -137,7 +140,9 @@ where
         service_fn(move |request| {
             let (service, line, tracker) = (service.clone(), line_of_streams.clone(), tracker.clone());
             async move {
+                let (request, unread) = lend(request);
                 let mut response = answer(&*service, &line, origin, request).await?;
+                unread.discard(line.shared.limits.linger).await;
                 response.body_mut().read_on_its_own(&tracker, line.shared.limits.write_stall);
                 Ok::<Response, Infallible>(response)
             }
@@ -154,6 +159,13 @@ where
     })
     .await;
     note_end(ended);
+}
+
+/// Lets what the answer does without of the request's body come back.
+fn lend(request: http::Request<hyper::body::Incoming>) -> (http::Request<RequestBody>, Unread) {
+    let (head, body) = request.into_parts();
+    let (body, unread) = RequestBody::lent(body);
+    (http::Request::from_parts(head, body), unread)
 }
 
 /// Puts the library's tasks on the server's tracker, so that a drain waits for them.
@@ -201,7 +213,7 @@ async fn answer<S: Service>(
     service: &S,
     line: &Arc<Line>,
     origin: Origin,
-    request: http::Request<hyper::body::Incoming>,
+    request: http::Request<RequestBody>,
 ) -> Result<Response, Infallible> {
     let count = line.request_began();
     let (head, body) = request.into_parts();
@@ -211,7 +223,7 @@ async fn answer<S: Service>(
         Some(foul) => Err(Refusal::BadFraming { problem: foul.problem() }),
         None => verdict,
     };
-    Ok(answer_asked(service, line, origin, Asked { head, body: RequestBody::coming(body), found, verdict, count }).await)
+    Ok(answer_asked(service, line, origin, Asked { head, body, found, verdict, count }).await)
 }
 
 /// Answers one request: refuses it by its head, or lets the service answer it; then puts on what
