@@ -24,7 +24,8 @@ pub enum WalletMovement {
 /// A wallet movement that an operator asks for.
 #[derive(Clone, Debug)]
 pub struct MoveWallet {
-    /// Its UUID; the same id again changes nothing (so that a repeated command is harmless).
+    /// Its UUID; the same movement again under the same id changes nothing (so that a repeated
+    /// command is harmless), and another one is refused.
     pub id: Uuid,
     /// Whose wallet.
     pub organization: OrganizationId,
@@ -47,8 +48,10 @@ pub struct MoveWallet {
 pub enum WalletMoved {
     /// Committed; the balance after it.
     Done(Balance),
-    /// The same id was committed before; the balance now.
+    /// The same movement was committed before under this id; the balance now.
     Already(Balance),
+    /// Another movement was committed under this id: of another amount, kind or wallet.
+    Taken,
     /// It would have taken available below zero.
     BelowZero(Balance),
     /// The sum does not fit 64 bits.

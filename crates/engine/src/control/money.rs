@@ -36,10 +36,10 @@ const REASON_MAX: usize = 500;
 const AMOUNT_MAX: Micros = Micros(1_000_000_000 * turnpike_domain::money::MICROS_PER_UNIT);
 
 impl Engine {
-    /// Tops up or corrects a wallet. The same id again changes nothing.
+    /// Tops up or corrects a wallet. The same order again under the same id changes nothing.
     ///
     /// # Errors
-    /// Fields, a correction below available.
+    /// Fields, a correction below available, an id that was given to another order.
     pub async fn move_wallet(&self, organization: &Organization, order: WalletOrder) -> Result<Balance, ControlFault> {
         let mut faults = reason_faults(&order.reason, order.movement == WalletMovement::Adjust);
         if order.amount == Micros::ZERO || order.amount.0.unsigned_abs() > AMOUNT_MAX.0.unsigned_abs() {
@@ -69,6 +69,9 @@ impl Engine {
                 balance.available(),
                 organization.currency
             ))),
+            WalletMoved::Taken => Err(ControlFault::rule(
+                "this id was given to another movement of money, of another amount, kind or wallet; give a new movement an id of its own",
+            )),
             WalletMoved::TooLarge => Err(ControlFault::field("amount", "is more than a wallet can hold")),
             WalletMoved::NotFound => Err(ControlFault::NotFound("organization")),
         }

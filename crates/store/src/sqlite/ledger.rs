@@ -77,9 +77,14 @@ impl Writer<'_> {
         let key = (asked.organization, asked.mode);
         let balance = if asked.mode == Mode::Fake { None } else { self.wallet(key)? };
         let Some(balance) = balance else { return Ok(WalletMoved::NotFound) };
-        let known = self.connection.prepare_cached("SELECT 1 FROM wallet_movements WHERE id = ?1")?.exists([asked.id.as_bytes()])?;
-        if known {
-            return Ok(WalletMoved::Already(balance));
+        let known = self
+            .connection
+            .prepare_cached("SELECT organization, mode, movement, amount FROM wallet_movements WHERE id = ?1")?
+            .query_row([asked.id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .optional()?;
+        if let Some(known) = known {
+            let same = known == (asked.organization.0, asked.mode.number(), asked.movement as i64, asked.amount.0);
+            return Ok(if same { WalletMoved::Already(balance) } else { WalletMoved::Taken });
         }
         // A top-up brings money; only an adjustment has a sign.
         if asked.movement == WalletMovement::TopUp && asked.amount.is_negative() {

@@ -426,6 +426,12 @@ async fn wallet_movements_happen_once_and_never_go_below_zero() {
     assert!(matches!(adjust(1, -(free + 1)).await.expect("answers"), WalletMoved::BelowZero(_)), "what is held cannot be taken");
     assert!(matches!(adjust(2, -free).await.expect("answers"), WalletMoved::Done(after) if after.available() == Micros::ZERO));
     assert!(matches!(adjust(2, -free).await.expect("answers"), WalletMoved::Already(now) if now.available() == Micros::ZERO));
+    let other_kind = movement(Uuid::from_u128(2), owner, Mode::Live, WalletMovement::TopUp, Micros(free));
+    let other_wallet = movement(Uuid::from_u128(2), owner, Mode::Sandbox, WalletMovement::Adjust, Micros(-free));
+    for other in [other_kind, other_wallet] {
+        assert_eq!(store.move_wallet(other).await.expect("answers"), WalletMoved::Taken, "an id is one movement's");
+    }
+    assert_eq!(adjust(2, -free + 1).await.expect("answers"), WalletMoved::Taken, "of one amount");
     assert!(matches!(adjust(3, 5).await.expect("answers"), WalletMoved::Done(_)));
     assert_eq!(adjust(4, i64::MAX).await.expect("answers"), WalletMoved::TooLarge);
     let negative = movement(Uuid::from_u128(5), owner, Mode::Live, WalletMovement::TopUp, Micros(-1));

@@ -8,7 +8,7 @@
 mod known;
 mod told;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use turnpike_domain::ids::{ApiKeyId, ApplicationId, MessageCipher, MessageKey, OrganizationId};
 use turnpike_domain::ledger::{Balance, Leg, LegState, Movement, NotMoved, OutcomeKind, Resolution};
@@ -37,7 +37,7 @@ struct Model {
     unknown: Vec<MessageKey>,
     under_key: HashMap<Hash16, Vec<MessageKey>>,
     without_key: HashMap<(ApplicationId, Mode, Hash16), Vec<MessageKey>>,
-    movements: HashSet<Uuid>,
+    movements: BTreeMap<Uuid, (OrganizationId, Mode, WalletMovement, Micros)>,
     usage: BTreeMap<(UtcDay, ApiKeyId), (u32, i64)>,
 }
 
@@ -408,16 +408,18 @@ impl Run {
             WalletMovement::TopUp => 1 + i64::try_from(self.chance.below(20_000_000)).expect("small"),
             WalletMovement::Adjust => i64::try_from(self.chance.below(2_000_000)).expect("small") - 1_900_000,
         });
-        // Some ids come again.
+        // Some ids come again, and some orders as a whole.
         let id = Uuid::from_u128(u128::from(self.chance.below(1_000_000)));
+        let earlier = self.model.movements.range(id..).next().map(|(id, order)| (*id, *order)).filter(|_| self.chance.below(10) == 0);
+        let (id, (owner, mode, kind, amount)) = earlier.unwrap_or((id, (owner, mode, kind, amount)));
         let balance = *self.model.wallet(owner, mode);
         let after = Balance { posted: Micros(balance.posted.0 + amount.0), ..balance };
-        let expected = if self.model.movements.contains(&id) {
-            WalletMoved::Already(balance)
+        let expected = if let Some(known) = self.model.movements.get(&id) {
+            if *known == (owner, mode, kind, amount) { WalletMoved::Already(balance) } else { WalletMoved::Taken }
         } else if amount.is_negative() && after.available().is_negative() {
             WalletMoved::BelowZero(balance)
         } else {
-            self.model.movements.insert(id);
+            self.model.movements.insert(id, (owner, mode, kind, amount));
             *self.model.wallet(owner, mode) = after;
             WalletMoved::Done(after)
         };

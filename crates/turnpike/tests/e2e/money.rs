@@ -80,6 +80,15 @@ pub(crate) async fn corrections(environment: Vec<(&'static str, String)>) {
     house.order("/organizations/-/wallet/top-up", top_up.clone()).await;
     house.order("/organizations/-/wallet/top-up", top_up).await;
     assert_eq!(house.wallet().await.available, 750_000);
+    // Another one is not taken for it.
+    let other = json!({"amount": "2.50", "reason": "invoice 8", "id": "01940000-0000-7000-8000-0000000000aa"});
+    for (path, body) in
+        [("top-up", other), ("adjust", json!({"amount": "0.25", "reason": "invoice 7", "id": "01940000-0000-7000-8000-0000000000aa"}))]
+    {
+        let taken = house.try_order(&format!("/organizations/-/wallet/{path}"), body).await;
+        assert_eq!((taken.status, taken.code().as_str()), (422, "MGMT_422"), "{}", taken.summary());
+    }
+    assert_eq!(house.wallet().await.available, 750_000);
 
     // An unknown outcome holds its price until an operator says what it was.
     for (n, as_what, posted, held) in [(1, "accepted", 1_000, 900), (2, "not-sent", 0, 0), (3, "failed", 1_000, 0)] {
