@@ -133,7 +133,8 @@ pub struct MetaRefusal {
     pub retryable: bool,
     /// The wait that Meta's answer or documents advise, in milliseconds.
     pub retry_after_ms: Option<u64>,
-    /// True where our own check refused before Meta was asked.
+    /// True where we refused before Meta was asked: a message that does not fit its template (class
+    /// [`MetaRefusalClass::Caller`]), or a number that Meta has barred.
     pub by_gateway: bool,
 }
 

@@ -84,8 +84,33 @@ pub struct Paused {
     pub title: String,
     /// What to do.
     pub hint: String,
-    /// Since when.
+    /// Since when; RFC 3339 wherever it is written.
+    #[serde(with = "written_since")]
     pub since: UnixMs,
+}
+
+/// Rows of an early form hold a number of milliseconds, which is still read.
+mod written_since {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use turnpike_domain::time::UnixMs;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Ms(i64),
+    }
+
+    pub(super) fn serialize<S: Serializer>(since: &UnixMs, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&since.to_rfc3339())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnixMs, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Text(text) => UnixMs::parse(&text).ok_or_else(|| D::Error::custom("must be an RFC 3339 instant")),
+            Written::Ms(ms) => Ok(UnixMs(ms)),
+        }
+    }
 }
 
 /// What Meta said of an account's time zone.

@@ -23,6 +23,9 @@ const FORMAT: i64 = 132_012;
 const PAUSED: i64 = 132_015;
 const DISABLED: i64 = 132_016;
 
+/// Longest one-time password.
+const CODE_CHARS_MAX: usize = 15;
+
 impl TemplateMismatch {
     /// For a template that the account does not have; `languages` are those in which it does have
     /// one of this name.
@@ -282,7 +285,12 @@ impl Differences {
                 place,
                 format_args!("the template needs a parameter of type {}, {} was given", wanted.as_str(), one.kind.as_str()),
             ),
-            (Takes::One(_), [_]) => {}
+            (Takes::One(_), [one]) => {
+                let chars = one.text_chars.unwrap_or_default();
+                if need == ButtonNeed::OneTimePassword && chars > CODE_CHARS_MAX {
+                    self.add(FORMAT, place, format_args!("a code has at most {CODE_CHARS_MAX} characters, {chars} were given"));
+                }
+            }
             (Takes::One(wanted), many) => self.add(
                 COUNT,
                 place,

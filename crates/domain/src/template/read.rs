@@ -158,6 +158,8 @@ fn offer_of(component: &Value) -> OfferNeed {
 
 fn button_of(button: &Value) -> ButtonNeed {
     match word(button, "type").as_str() {
+        // How Meta lists the button that an authentication template was made with.
+        "URL" if text(button, "url").is_some_and(|url| url.starts_with("https://www.whatsapp.com/otp/")) => ButtonNeed::OneTimePassword,
         "URL" if text(button, "url").is_some_and(|url| url.contains("{{")) => ButtonNeed::UrlWithVariable,
         // An example without a visible variable: Meta may or may not expect a value.
         "URL" if !items(button, "example").is_empty() => ButtonNeed::Unknown,

@@ -234,6 +234,11 @@ fn a_one_time_password_is_given_to_body_and_button() {
     ] {
         let template = definition(json!({"category": "AUTHENTICATION", "components": components}));
         fits(&template, vec![body(texts(1)), button(0, ButtonKind::Url, texts(1))]);
+        fits(&template, vec![body(texts(1)), button(0, ButtonKind::Url, vec![ParameterUse::text(15)])]);
+        assert_eq!(
+            mismatch(&template, vec![body(texts(1)), button(0, ButtonKind::Url, vec![ParameterUse::text(16)])]),
+            (132_012, "button 0: a code has at most 15 characters, 16 were given".to_owned())
+        );
         assert_eq!(mismatch(&template, vec![body(texts(1))]).0, 131_008);
         assert_eq!(mismatch(&template, vec![button(0, ButtonKind::Url, texts(1))]).0, 132_000);
     }

@@ -100,6 +100,6 @@ fn found_failed() -> MetaRefusal {
         hint: "It was not delivered. Decide whether it is still worth sending, with a new Idempotency-Key.".to_owned(),
         retryable: false,
         retry_after_ms: None,
-        by_gateway: true,
+        by_gateway: false,
     }
 }

@@ -123,6 +123,7 @@ fn cases(key: &str) -> Vec<Case> {
             &["text.body"],
         ),
         case("no content type", Ask::post(SEND).bearer(key).bytes(good.to_string()), 415, "REQ_003", &[]),
+        case("a packed body", typed("application/json").header("content-encoding", "gzip"), 415, "REQ_003", &[]),
         case("plain text", typed("text/plain"), 415, "REQ_003", &[]),
         case("a form", typed("application/x-www-form-urlencoded"), 415, "REQ_003", &[]),
         case("a form with files", typed("multipart/form-data; boundary=x"), 415, "REQ_003", &[]),

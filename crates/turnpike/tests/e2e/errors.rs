@@ -231,9 +231,13 @@ async fn a_barred_number_is_paused_and_says_why() {
     let paused = house.send(&text(&recipient(1))).await;
     expect(&paused, 403, "GW_001");
     assert_eq!(paused.param("code"), 131_031);
+    let said = paused.json()["errors"]["description"].as_str().unwrap_or_default().to_owned();
+    assert!(said.starts_with("Meta barred this number; it is paused since ") && said.ends_with("nothing was sent."), "{said}");
     assert_eq!(house.posts().await.len(), posts, "Meta is not asked while the number is paused");
     let me = house.api.call(Ask::get("/v1/wa/me").bearer(&house.live)).await.json();
     assert_eq!(me["data"]["paused"]["code"], 131_031, "{me}");
+    let since = me["data"]["paused"]["since"].as_str().unwrap_or_default();
+    assert!(said.contains(since) && since.ends_with('Z'), "an instant as everywhere: {me}");
     // A new connection to Meta lifts it.
     house.order("/applications/shop/connect", connection("100000000000001", "200000000000001")).await;
     assert_eq!(house.send(&text(&recipient(1))).await.status, 200);

@@ -254,7 +254,8 @@ async fn the_answer_to_a_repeat_follows_what_becomes_known() {
     assert_eq!((accepted.status, accepted.wamid().as_str()), (200, "wamid.HBgMOTA1MzIwMDAwMDAx"), "{}", accepted.summary());
     assert!(is_replayed(&accepted));
     let failed = house.send_keyed(&text("905320000002"), "failed").await;
-    assert!(is_replayed(&failed) && failed.status != 200, "{}", failed.summary());
+    assert_eq!((is_replayed(&failed), failed.code().as_str()), (true, "GW_001"), "{}", failed.summary());
+    assert_eq!(failed.json()["errors"]["description"], "Meta refused the message: The message failed at Meta (code 131000).");
     let presumed = house.send_keyed(&text("905320000003"), "not-sent").await;
     assert_eq!(
         (presumed.status, presumed.code().as_str(), presumed.param("outcome")),

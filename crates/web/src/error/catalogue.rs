@@ -148,9 +148,9 @@ pub const CATALOGUE: &[ErrorDoc] = &[
         code: "REQ_003",
         http: &[415],
         title: "Content type is not JSON",
-        description: "The Content-Type is not application/json.",
-        what_happened: "The `Content-Type` header is missing or names something else than JSON.",
-        what_to_do: "Send `Content-Type: application/json`, with or without `charset=utf-8`.",
+        description: "The body is not plain JSON: the Content-Type must be application/json, without a Content-Encoding.",
+        what_happened: "The `Content-Type` header is missing or names something else than JSON, or a `Content-Encoding` says that the body is packed.",
+        what_to_do: "Send `Content-Type: application/json`, with or without `charset=utf-8`, and the body as it is.",
         params: &[],
     },
     ErrorDoc {

@@ -424,7 +424,7 @@ fn meta_params(meta: &MetaRefusal) -> MetaParams<'_> {
 fn description<'a>(refusal: &'a Refusal, document: &'static ErrorDoc, context: ErrorContext) -> std::borrow::Cow<'a, str> {
     match refusal {
         Refusal::NotAllowed(reason) => not_allowed_sentence(*reason).into(),
-        Refusal::Limited { limit, .. } => limit_sentence(*limit).into(),
+        Refusal::Limited { limit, .. } => limit_sentence(*limit, context.send).into(),
         Refusal::NotOneObject { line, column, problem } => {
             format!("The body is not one JSON object: {problem} (line {line}, column {column}).").into()
         }
@@ -441,7 +441,12 @@ fn description<'a>(refusal: &'a Refusal, document: &'static ErrorDoc, context: E
         Refusal::MethodNotAllowed { allow } => format!("This route does not know that method. It knows: {allow}.").into(),
         Refusal::BadFraming { problem } => format!("The request is not framed as HTTP asks: {problem}.").into(),
         Refusal::MetaRefused(meta) if meta.by_gateway => {
-            format!("The message does not match its template, so it was not sent: {}", meta.details.as_deref().unwrap_or(&meta.title)).into()
+            let found = meta.details.as_deref().unwrap_or(&meta.title);
+            match meta.class {
+                // Our template check; what else we find by ourselves is a number that Meta barred.
+                MetaRefusalClass::Caller => format!("The message does not match its template, so it was not sent: {found}").into(),
+                _ => format!("{found}.").into(),
+            }
         }
         Refusal::MetaRefused(meta) => {
             let what = if context.send == Sending::No { "request" } else { "message" };
@@ -466,8 +471,11 @@ fn not_allowed_sentence(reason: NotAllowed) -> &'static str {
     }
 }
 
-fn limit_sentence(limit: LimitKind) -> &'static str {
+fn limit_sentence(limit: LimitKind, send: Sending) -> &'static str {
     match limit {
+        // What sends nothing has windows of its own, which `X-RateLimit-*` does not show.
+        LimitKind::Second if send == Sending::No => "The API key has used up its look-ups of this second.",
+        LimitKind::Minute if send == Sending::No => "The API key has used up its look-ups of this minute.",
         LimitKind::Second => "The API key has used up its requests of this second.",
         LimitKind::Minute => "The API key has used up its requests of this minute.",
         LimitKind::Day => "The API key has used up its messages of this UTC day.",

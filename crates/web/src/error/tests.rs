@@ -127,6 +127,14 @@ fn the_wait_of_a_503_lies_between_one_and_five_seconds_and_differs() {
 }
 
 #[test]
+fn what_sends_nothing_is_told_of_its_own_windows() {
+    let refusal = Refusal::Limited { limit: LimitKind::Second, retry_after_ms: 300 };
+    let said = |context| body_of(&refusal, context)["errors"]["description"].clone();
+    assert_eq!(said(of_send()), "The API key has used up its requests of this second.");
+    assert_eq!(said(ErrorContext::default()), "The API key has used up its look-ups of this second.");
+}
+
+#[test]
 fn params_say_what_the_contract_lists() {
     let expect = |refusal: Refusal, params: Value| assert_eq!(body_of(&refusal, of_send())["errors"]["params"], params);
     expect(

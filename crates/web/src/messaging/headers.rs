@@ -1,7 +1,7 @@
 //! Headers of the messaging API: who calls, which request it is, what is left of the limits.
 
 use bytes::BytesMut;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue};
 use turnpike_domain::refusal::{FieldFault, Refusal};
 use turnpike_engine::limits::Standing;
 
@@ -37,6 +37,12 @@ pub fn is_json(content_type: Option<&HeaderValue>) -> bool {
         let essence = text.split(';').next().unwrap_or("").trim();
         essence.eq_ignore_ascii_case("application/json")
     })
+}
+
+/// Whether the body is packed (`Content-Encoding: gzip`), so that its bytes are not the JSON.
+#[must_use]
+pub fn is_packed(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The Idempotency-Key, quoted or bare: the same key (contract §3.5).

@@ -9,7 +9,7 @@ use turnpike_engine::send::{Reply, SendRequest, Trace};
 use turnpike_store::planted::{self, Bug};
 
 use super::answer::{of_reply, put_limits, put_mode, success};
-use super::headers::{allows_duplicate, idempotency_key, is_json};
+use super::headers::{allows_duplicate, idempotency_key, is_json, is_packed};
 use super::query::send_flags;
 use super::{Messaging, trace};
 use crate::error::{ErrorContext, Sending, render};
@@ -77,7 +77,7 @@ pub(super) fn finish(response: &mut Response, messaging: &Messaging, caller: &Ca
 fn framed(known: &Known, headers: &HeaderMap, query: Option<&str>, body: Bytes, trace: Trace) -> SendRequest {
     SendRequest {
         body,
-        is_json: is_json(known.content_type.as_ref()),
+        is_json: is_json(known.content_type.as_ref()) && !is_packed(headers),
         flags: send_flags(query),
         idempotency_key: idempotency_key(known.idempotency_key.as_ref()),
         allow_duplicate: allows_duplicate(headers),

@@ -246,6 +246,7 @@ impl Plain {
                 13 if is("last-event-id") => return None,
                 10 if is("x-operator") => return None,
                 2 if is("te") => return None,
+                16 if is("content-encoding") => return None,
                 6 if is("expect") => return None,
                 7 if is("upgrade") || is("trailer") => return None,
                 17 if is("transfer-encoding") => return None,
