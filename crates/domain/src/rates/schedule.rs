@@ -54,6 +54,15 @@ impl Zone {
         }
     }
 
+    /// Reads an RFC 3339 instant, or a date, which is its first instant here.
+    #[must_use]
+    pub fn instant(&self, text: &str) -> Option<UnixMs> {
+        match text.parse::<Date>() {
+            Ok(date) if text.len() == "2026-10-01".len() => Some(self.midnight(date)),
+            _ => UnixMs::parse(text),
+        }
+    }
+
     /// The civil date here at an instant, or `None` past the calendar's ends.
     #[must_use]
     pub fn date_at(&self, at: UnixMs) -> Option<Date> {

@@ -288,6 +288,14 @@ fn a_day_whose_midnight_is_skipped_begins_when_it_does() {
 }
 
 #[test]
+fn a_date_that_a_person_names_begins_in_the_applications_zone() {
+    let here = zone("America/Los_Angeles");
+    assert_eq!(here.instant("2026-10-01"), Some(at("2026-10-01T07:00:00Z")));
+    assert_eq!(here.instant("2026-10-01T00:00:00Z"), Some(at("2026-10-01T00:00:00Z")));
+    assert_eq!((here.instant("soon"), here.instant("2026-13-01"), here.instant("20261001")), (None, None, None));
+}
+
+#[test]
 fn before_the_first_card_the_first_one_prices() {
     let schedule = Cards::shipped().schedule(Currency::USD, &Zone::utc()).expect("a USD card");
     assert_eq!(schedule.at(UnixMs(0)).id().to_string(), "usd-2026-07-01");

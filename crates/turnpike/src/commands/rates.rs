@@ -58,7 +58,7 @@ enum Command {
         /// Application: its appId; may be left out where there is one
         #[arg(long)]
         app: Option<String>,
-        /// On this date, or at this instant [default: now]
+        /// On this date in the application's time zone, or at this instant [default: now]
         #[arg(long, value_name = "DATE")]
         at: Option<String>,
     },

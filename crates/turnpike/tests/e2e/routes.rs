@@ -25,6 +25,23 @@ fn problem(answer: &Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_hears_what_stood_in_the_way_and_under_the_members_own_name() {
+    let house = House::open(Plan::default()).await;
+    let backup = house.try_order("/backup", json!({"target": "/dev/null/backup"})).await;
+    assert_eq!((backup.status, backup.code().as_str()), (422, "MGMT_422"), "{}", backup.summary());
+    let said = backup.json()["errors"]["description"].as_str().unwrap_or_default().to_owned();
+    assert!(said.starts_with("Cannot write the backup /dev/null/backup: "), "{said}");
+    let taken = house.try_order("/applications", json!({"displayName": "Shop", "appId": "shop"})).await;
+    assert_eq!((taken.status, taken.param("field")), (409, json!("appId")), "{}", taken.summary());
+    // A date begins when it does for the application's prices.
+    house.change_app("shop", json!({"timezone": "America/Los_Angeles"})).await;
+    for (at, card) in [("2026-10-01", "usd-2026-10-01"), ("2026-09-30", "usd-2026-07-01"), ("2026-10-01T00:00:00Z", "usd-2026-07-01")] {
+        let quote = house.ask(&format!("/rates/price?to=905321234567&category=service&app=shop&at={at}")).await;
+        assert_eq!(quote["card"], card, "{at}: {quote}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operators_wrong_query_names_its_field_in_our_shape() {
     let house = House::open(Plan::default()).await;
     for (path, field, said) in [

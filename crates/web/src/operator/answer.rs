@@ -126,6 +126,9 @@ fn plainly(problem: &str) -> (Option<&str>, String) {
     if let Some((_, rest)) = named("unknown variant `") {
         return (None, format!("must be one of {}", choices(rest)));
     }
+    if problem.starts_with("UUID parsing failed") {
+        return (None, "must be a UUID such as 0199f3a1-7c1e-7b52-9d3f-2f6a1c0e4b77".to_owned());
+    }
     if problem.starts_with("invalid digit found") || problem.starts_with("number too ") || problem.starts_with("cannot parse integer") {
         return (None, "must be a whole number, not negative".to_owned());
     }
@@ -220,6 +223,7 @@ impl IntoResponse for Fault {
                 (StatusCode::NOT_FOUND, "MGMT_404", "NOT_FOUND", format!("There is no such {what}."), json!({"object": what}))
             }
             Fault::Control(ControlFault::Taken(field)) => {
+                let field = member(field);
                 (StatusCode::CONFLICT, "MGMT_409", "CONFLICT", format!("This {field} is taken; choose another."), json!({"field": field}))
             }
             Fault::Control(ControlFault::Rule(sentence)) => {
@@ -230,6 +234,15 @@ impl IntoResponse for Fault {
             status,
             &json!({"isSuccess": false, "errors": {"code": code, "group": group, "description": description, "params": params, "doc": doc_link(code)}}),
         )
+    }
+}
+
+/// The member of a body that fills a column of the store's.
+fn member(column: &'static str) -> &'static str {
+    match column {
+        "app_id" => "appId",
+        "phone_number_id" => "phoneNumberId",
+        same => same,
     }
 }
 
@@ -276,6 +289,12 @@ mod tests {
             ("foo", "unknown field `foo`, expected one of `a`, `b`, `c`", "foo", "is not known here; known are a, b, c"),
             ("category", "unknown variant `foo`, expected one of `marketing`, `utility`", "category", "must be one of marketing, utility"),
             ("limit", "invalid digit found in string", "limit", "must be a whole number, not negative"),
+            (
+                "id",
+                "UUID parsing failed: invalid character: found `n` at 0",
+                "id",
+                "must be a UUID such as 0199f3a1-7c1e-7b52-9d3f-2f6a1c0e4b77",
+            ),
             ("limit", "invalid type: string \"x\", expected u32", "limit", "must be a whole number, not negative"),
             ("amount", "must be a decimal number such as 12.34", "amount", "must be a decimal number such as 12.34"),
         ] {

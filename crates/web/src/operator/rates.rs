@@ -52,7 +52,8 @@ pub(super) struct WhatCosts {
     to: String,
     category: Category,
     app: Option<String>,
-    /// An RFC 3339 instant; now where none is given.
+    /// A date, whose beginning in the application's time zone is meant, or an RFC 3339 instant; now
+    /// where none is given.
     at: Option<String>,
 }
 
@@ -114,7 +115,11 @@ pub(super) async fn price(State(operator): State<Operator>, Asked(asked): Asked<
     }
     let app = operator.application(asked.app.as_deref().unwrap_or("-"))?;
     let at = match &asked.at {
-        Some(text) => parse_instant(text)?,
+        Some(text) => app
+            .zone
+            .zone
+            .instant(text)
+            .ok_or_else(|| ControlFault::field("at", "must be a date such as 2026-10-01 or an instant such as 2026-10-01T00:00:00Z"))?,
         None => operator.engine.clock().now(),
     };
     let card = app.schedule.at(at);
@@ -131,10 +136,4 @@ pub(super) async fn price(State(operator): State<Operator>, Asked(asked): Asked<
         meta_fee_reported: price.reported_meta,
         total: price.total(),
     }))
-}
-
-/// `2026-10-01` (its midnight in UTC) or a whole RFC 3339 instant.
-fn parse_instant(text: &str) -> Result<turnpike_domain::time::UnixMs, ControlFault> {
-    turnpike_domain::time::UnixMs::parse(text)
-        .ok_or_else(|| ControlFault::field("at", "must be a date such as 2026-10-01 or an instant such as 2026-10-01T00:00:00Z"))
 }

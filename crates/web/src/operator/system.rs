@@ -9,8 +9,8 @@ use serde::Deserialize;
 use turnpike_domain::rates::ZoneFrom;
 use turnpike_engine::control::ControlFault;
 use turnpike_engine::directory::App;
-use turnpike_store::BackupReport;
 use turnpike_store::events::{QuarantineReason, QuarantineRecord};
+use turnpike_store::{BackupReport, StoreError};
 
 use super::answer::{Actor, Body, Data, Fault};
 use super::{Check, Operator};
@@ -203,7 +203,11 @@ pub(super) async fn backup(
     if body.target.exists() {
         return Err(ControlFault::field("target", "must not exist yet: a backup never overwrites").into());
     }
-    let report = operator.engine.store().backup(body.target.clone()).await?;
+    // Nothing that a backup meets says anything of the ledger: the caller hears what stood in its way.
+    let report = operator.engine.store().backup(body.target.clone()).await.map_err(|error| match error {
+        StoreError::Unavailable { reason } => ControlFault::rule(reason),
+        other => ControlFault::Store(other),
+    })?;
     tracing::info!(actor = actor.name(), target = %body.target.display(), bytes = report.bytes, "wrote a backup");
     Ok(Data(report))
 }
