@@ -106,10 +106,12 @@ impl App {
     }
 }
 
+/// What begins the built-in simulator's names of an application.
+pub(crate) const SANDBOX: &str = "sandbox-";
+
 /// How the built-in simulator knows an application, as number and as WABA (contract §5).
-#[must_use]
-pub fn sandbox_id(app_id: &str) -> String {
-    format!("sandbox-{app_id}")
+pub(crate) fn sandbox_id(app_id: &str) -> String {
+    format!("{SANDBOX}{app_id}")
 }
 
 /// All organizations and applications, as of the last write.

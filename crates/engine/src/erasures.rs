@@ -152,6 +152,7 @@ struct Opened {
     forgotten: Forgotten,
     /// The names that are remembered of it, sorted.
     noted: Option<Vec<Hash16>>,
+    is_done: bool,
 }
 
 impl Engine {
@@ -338,22 +339,30 @@ impl Engine {
     /// Carries out every erasure that is not done. Returns how many were.
     ///
     /// # Errors
-    /// The store's silence; what was done until then is done.
+    /// The store's silence, and what stood in the way of one of them: the others are done all the same.
     pub async fn carry_out_erasures(self: &Arc<Self>) -> Result<usize, StoreError> {
         let _alone = self.erasures.alone.lock().await;
         let open = self.store.open_erasures(OPEN_MAX).await?;
-        let opened: Vec<Opened> = open.iter().filter_map(|erasure| self.open_erasure(erasure)).collect();
-        let mut left = opened.into_iter().peekable();
-        let mut done = 0;
-        while left.peek().is_some() {
-            let some: Vec<Opened> = left.by_ref().take(AT_ONCE).collect();
-            done += some.len();
-            self.carry_out(some).await?;
+        let mut opened: Vec<Opened> = open.iter().filter_map(|erasure| self.open_erasure(erasure)).collect();
+        let (mut done, mut stopped) = (0, Ok(()));
+        for some in opened.chunks_mut(AT_ONCE) {
+            match self.carry_out(some).await {
+                Err(error) if error.is_in_the_way() => {}
+                carried => carried?,
+            }
+            // Each alone, so that what stands in one's way is that one's.
+            for one in some.chunks_mut(1).filter(|one| !one[0].is_done) {
+                match self.carry_out(one).await {
+                    Err(error) if error.is_in_the_way() => stopped = Err(error),
+                    carried => carried?,
+                }
+            }
+            done += some.iter().filter(|one| one.is_done).count();
         }
-        Ok(done)
+        stopped.map(|()| done)
     }
 
-    async fn carry_out(&self, mut some: Vec<Opened>) -> Result<(), StoreError> {
+    async fn carry_out(&self, some: &mut [Opened]) -> Result<(), StoreError> {
         let mut came_to = vec![ErasureDone::default(); some.len()];
         for (one, done) in some.iter_mut().zip(&mut came_to) {
             self.follow_names(one).await?;
@@ -362,7 +371,7 @@ impl Engine {
                 done.erased = self.store.erase_user(organization, one.forgotten.names.iter().copied().collect()).await?;
             }
         }
-        self.erase_kept_webhooks(&some, &mut came_to).await?;
+        self.erase_kept_webhooks(&*some, &mut came_to).await?;
         // That took its time: what came of a webhook meanwhile (one out of quarantine, say) goes too.
         for (one, done) in some.iter().zip(&mut came_to) {
             if let Some(organization) = one.forgotten.organization {
@@ -370,7 +379,7 @@ impl Engine {
             }
         }
         if let Some(elsewhere) = self.erasures.elsewhere.get() {
-            for one in &some {
+            for one in &*some {
                 elsewhere.forget(one.forgotten.name.clone()).await.map_err(StoreError::unavailable)?;
             }
         }
@@ -380,9 +389,10 @@ impl Engine {
             );
             tokio::time::sleep(CUT_AGAIN).await;
         }
-        for (one, mut done) in some.into_iter().zip(came_to) {
+        for (one, mut done) in some.iter_mut().zip(came_to) {
             done.at = self.clock.now();
             self.store.finish_erasure(one.id, done).await?;
+            one.is_done = true;
             self.erasures.ended.send_modify(|count| *count = count.wrapping_add(1));
             tracing::info!(erasure.id = %one.id, records = done.erased, names = done.names, unreadable = done.unreadable, "erased a user");
         }
@@ -457,7 +467,7 @@ impl Engine {
         let state = self.directory.snapshot();
         let organization = state.organizations.values().find(|known| known.id == erasure.organization).map(|known| known.key);
         let forgotten = Forgotten { organization, organization_id: erasure.organization, name, names };
-        Some(Opened { id: erasure.id, forgotten, noted })
+        Some(Opened { id: erasure.id, forgotten, noted, is_done: false })
     }
 
     fn seal_erasure(&self, id: Uuid, organization: Uuid, plain: &[u8]) -> Vec<u8> {

@@ -32,7 +32,7 @@ const AT_ONCE: u32 = 200;
 
 impl Engine {
     /// Says that a notice may be waiting: it is told within moments instead of seconds.
-    pub fn tell_soon(&self) {
+    pub(crate) fn tell_soon(&self) {
         self.intake.notice.notify_one();
     }
 
@@ -221,8 +221,7 @@ impl Engine {
 
     /// An event of the gateway's own, in Meta's shape under our own name. Each call makes another
     /// event: it is for what happens now, such as a test that somebody asks for.
-    #[must_use]
-    pub fn gateway_event(&self, app: &App, mode: Mode, field: &str, value: &Value) -> NewEvent {
+    fn gateway_event(&self, app: &App, mode: Mode, field: &str, value: &Value) -> NewEvent {
         let now = self.clock.now();
         let body = json!({"object": "turnpike", "entry": [{"id": app.row.app_id, "time": now.0 / 1_000,
             "changes": [{"field": field, "value": value}]}]});

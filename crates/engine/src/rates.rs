@@ -11,7 +11,7 @@ use crate::Engine;
 use crate::control::ControlFault;
 
 /// All cards, as of the last import.
-pub struct RateBook {
+pub(crate) struct RateBook {
     state: ArcSwap<State>,
 }
 
@@ -32,7 +32,7 @@ impl RateBook {
     /// The shipped cards, then the imported ones in the order of their import. An imported card
     /// that no longer reads is left out and said so: a corrupt row must not stop every send.
     #[must_use]
-    pub fn new(imported: &[ImportedCard]) -> RateBook {
+    pub(crate) fn new(imported: &[ImportedCard]) -> RateBook {
         let mut cards = Cards::shipped();
         for card in imported {
             match RateCard::parse_csv(&format!("{}.csv", card.id), &card.csv) {
@@ -47,7 +47,7 @@ impl RateBook {
 
     /// The id of a card as text.
     #[must_use]
-    pub fn name_of(&self, id: CardId) -> Arc<str> {
+    pub(crate) fn name_of(&self, id: CardId) -> Arc<str> {
         let state = self.state.load();
         let known = state.names.iter().find(|(known, _)| *known == id).map(|(_, name)| Arc::clone(name));
         known.unwrap_or_else(|| Arc::from(id.to_string()))
@@ -55,13 +55,13 @@ impl RateBook {
 
     /// Which card is in force when, for a currency and a zone; `None` for a currency without card.
     #[must_use]
-    pub fn schedule(&self, currency: Currency, zone: &Zone) -> Option<CardSchedule> {
+    pub(crate) fn schedule(&self, currency: Currency, zone: &Zone) -> Option<CardSchedule> {
         self.state.load().cards.schedule(currency, zone)
     }
 
     /// All cards.
     #[must_use]
-    pub fn cards(&self) -> Cards {
+    pub(crate) fn cards(&self) -> Cards {
         self.state.load().cards.clone()
     }
 }

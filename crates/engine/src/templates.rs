@@ -25,7 +25,7 @@ use crate::directory::App;
 use crate::graph::{GraphFailure, Link, Trace};
 
 /// What the check of a template can say.
-pub enum TemplateVerdict {
+pub(crate) enum TemplateVerdict {
     /// It fits, and this is its category, where Meta gave one.
     Fits(Option<Category>),
     /// Nothing certain is known; Meta decides. The category is that of a copy too old to refuse by,

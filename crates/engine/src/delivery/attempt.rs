@@ -14,13 +14,13 @@ use crate::net::hooks::{Answered, Outgoing, PostFault};
 
 /// An attempt and what follows from it.
 #[derive(Clone, Debug)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// As it is kept.
-    pub attempt: Attempt,
+    pub(crate) attempt: Attempt,
     /// What becomes of the delivery.
-    pub verdict: Verdict,
+    pub(super) verdict: Verdict,
     /// What the endpoint asked for by `Retry-After`, in milliseconds.
-    pub retry_after_ms: Option<u64>,
+    pub(super) retry_after_ms: Option<u64>,
     /// How the post ended.
     pub(super) end: PostEnd,
 }
@@ -205,8 +205,7 @@ fn answer_kept(answered: &Answered, kept: usize) -> String {
 }
 
 /// At most `most` bytes of an answer as text, whatever it was.
-#[must_use]
-pub fn answer_text(bytes: &[u8], most: usize) -> String {
+fn answer_text(bytes: &[u8], most: usize) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(most)]);
     let clean = text.chars().map(|character| if character.is_control() && character != '\n' { ' ' } else { character });
     let mut kept: String = clean.collect();

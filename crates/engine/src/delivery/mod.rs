@@ -27,7 +27,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use turnpike_store::endpoints::EndpointId;
 
-pub use self::attempt::{Tried, answer_text};
 pub use self::settings::DeliverySettings;
 use crate::Engine;
 use crate::net::guard::Guard;
@@ -77,7 +76,7 @@ impl Deliveries {
 impl Engine {
     /// Says that these endpoints have something waiting: it is tried at once instead of at the next
     /// tick. A hint that is lost delays, and loses nothing.
-    pub fn delivery_hint(&self, endpoints: &[EndpointId]) {
+    pub(crate) fn delivery_hint(&self, endpoints: &[EndpointId]) {
         self.delivery.hint(endpoints, false);
     }
 

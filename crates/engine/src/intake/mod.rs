@@ -220,33 +220,21 @@ impl Engine {
             if count % ITEMS_AT_ONCE == ITEMS_AT_ONCE - 1 {
                 tokio::task::yield_now().await;
             }
-            if let webhook::View::Unreadable(webhook::BUG_MET) = &item.view {
-                read.poison.push((self.poison_of(signer, item, body), webhook::BUG_MET.to_owned()));
-                continue;
-            }
-            if let webhook::View::Unreadable(problem) = &item.view {
-                tracing::error!(code = "WH_004", field = %item.field, app = signer.app_id(), problem, "Meta signed a part that this gateway cannot read; it is in quarantine");
-                read.intake.quarantine.push(self.quarantine_of(signer, item, QuarantineReason::Unreadable));
-                continue;
+            match &item.view {
+                webhook::View::Unreadable(webhook::BUG_MET) => {
+                    read.poison.push((self.poison_of(signer, item, body), webhook::BUG_MET.to_owned()));
+                    continue;
+                }
+                webhook::View::Unreadable(problem) => {
+                    tracing::error!(code = "WH_004", field = %item.field, app = signer.app_id(), problem, "Meta signed a part that this gateway cannot read; it is in quarantine");
+                    read.intake.quarantine.push(self.quarantine_of(signer, item, QuarantineReason::Unreadable));
+                    continue;
+                }
+                _ => {}
             }
             match routes.destinations(signer, item) {
                 Ok(destinations) => {
-                    let mut in_the_way = None;
-                    for destination in &destinations {
-                        let building = self.build_one(destination, signer, item, restoring.as_ref(), now);
-                        let Built { event, moved } = match isolated(building).await {
-                            Ok(built) => built,
-                            Err(Stopped::InTheWay(fault)) => {
-                                in_the_way = Some(fault);
-                                continue;
-                            }
-                            Err(Stopped::Store(error)) => return Err(error),
-                        };
-                        read.intake.events.push(event);
-                        read.after.moved.extend(moved);
-                        self.note_effects(&mut read.after, destination, item);
-                    }
-                    if let Some(fault) = in_the_way {
+                    if let Some(fault) = self.read_item(&mut read, signer, item, &destinations, restoring.as_ref()).await? {
                         read.poison.push((self.poison_of(signer, item, body), fault));
                     }
                 }
@@ -254,6 +242,34 @@ impl Engine {
             }
         }
         Ok(read)
+    }
+
+    /// The events of a part, one for each application that it concerns. What something stands in the way
+    /// of is told last; the others' are in `read`.
+    async fn read_item(
+        &self,
+        read: &mut Read,
+        signer: &Signer,
+        item: &webhook::Item<'_>,
+        destinations: &[routes::Destination],
+        restoring: Option<&callback::Restoring>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut in_the_way = None;
+        for destination in destinations {
+            let building = self.build_one(destination, signer, item, restoring, read.intake.received_at);
+            let Built { event, moved } = match isolated(building).await {
+                Ok(built) => built,
+                Err(Stopped::InTheWay(fault)) => {
+                    in_the_way = Some(fault);
+                    continue;
+                }
+                Err(Stopped::Store(error)) => return Err(error),
+            };
+            read.intake.events.push(event);
+            read.after.moved.extend(moved);
+            self.note_effects(&mut read.after, destination, item);
+        }
+        Ok(in_the_way)
     }
 
     /// One commit, and what it made known; last the identities of events that something stood in the

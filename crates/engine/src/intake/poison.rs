@@ -44,10 +44,7 @@ pub(super) enum Stopped {
 
 impl From<StoreError> for Stopped {
     fn from(error: StoreError) -> Stopped {
-        match error {
-            StoreError::Corrupt { .. } | StoreError::Undone { .. } => Stopped::InTheWay(error.to_string()),
-            StoreError::Unavailable { .. } => Stopped::Store(error),
-        }
+        if error.is_in_the_way() { Stopped::InTheWay(error.to_string()) } else { Stopped::Store(error) }
     }
 }
 
@@ -85,7 +82,7 @@ impl Engine {
         let mut poison = std::mem::take(&mut read.poison);
         let (after, recorded, broken) = match self.record_read(read).await {
             // Something in the same commit, perhaps not even of this POST, stood in the way of all of it.
-            Err(StoreError::Corrupt { .. } | StoreError::Undone { .. }) => {
+            Err(error) if error.is_in_the_way() => {
                 let read = self.read_post(signer, body, kept).await?;
                 self.record_one_by_one(read).await?
             }
@@ -196,11 +193,13 @@ impl Engine {
     /// Tries again what is due.
     ///
     /// # Errors
-    /// The store's silence.
+    /// The store's silence, and what stood in the way of one part: the others are tried all the same.
     pub(crate) async fn try_poison_again(self: &Arc<Self>) -> Result<(), StoreError> {
+        let mut stopped = Ok(());
         for record in self.store.poison_due(self.clock.now(), AGAIN_AT_ONCE).await? {
             match self.take_again(&record).await {
                 Ok(_) => {}
+                Err(ControlFault::Store(error)) if error.is_in_the_way() => stopped = Err(error),
                 Err(ControlFault::Store(error)) => return Err(error),
                 // It was erased meanwhile, or the master key is another: no try will open it.
                 Err(_) => {
@@ -212,6 +211,6 @@ impl Engine {
                 }
             }
         }
-        Ok(())
+        stopped
     }
 }

@@ -15,7 +15,7 @@ use turnpike_domain::webhook::Item;
 use turnpike_store::events::QuarantineReason;
 
 use super::Signer;
-use crate::directory::{App, Directory, State};
+use crate::directory::{App, Directory, SANDBOX, State};
 
 /// An application that an item goes to.
 #[derive(Clone, Debug)]
@@ -48,9 +48,6 @@ impl RouteBook {
         routes
     }
 }
-
-/// What begins the simulator's names of an application (`directory::sandbox_id`).
-const SANDBOX: &str = "sandbox-";
 
 /// Fields that are about the chats of one number, which Meta names in `metadata` (meta-cloud-api §5).
 /// Where that cannot be read, nobody is guessed by the account (contract §8).

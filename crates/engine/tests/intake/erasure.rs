@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use turnpike_domain::ledger::LegState;
 use turnpike_engine::intake::{Erased, TakenIn};
 use turnpike_store::events::KeptWebhook;
+use turnpike_store::faults::{Fault, Method};
 
 use crate::house::*;
 use crate::posts::*;
@@ -306,6 +307,27 @@ fn an_erasure_is_not_done_before_the_log_is_cut_and_goes_on_where_the_store_fail
         house.engine().ask_erasure(&acme, TO).await.expect("asked");
         house.clock.advance(73 * 3_600_000);
         assert_eq!(house.engine().erasures_standing().await.expect("answered").late, 1);
+    });
+    house.finish();
+}
+
+#[test]
+fn an_erasure_that_something_stands_in_the_way_of_keeps_no_other_user_from_being_erased() {
+    let house = house();
+    house.run(async {
+        let (engine, acme) = (house.engine(), house.engine().organization(Some("acme")).expect("the first"));
+        for number in ["905551110001", "905551110002"] {
+            engine.ask_erasure(&acme, number).await.expect("it is remembered");
+        }
+        // Once with the other, and once alone.
+        for _ in 0..2 {
+            house.faults().fail_next(Method::NamesOfUser, Fault::Corrupt);
+        }
+        assert!(engine.carry_out_erasures().await.is_err(), "it is said");
+        let done = async || engine.erasures_of(&acme).await.expect("listed").iter().filter(|one| one.done_at.is_some()).count();
+        assert_eq!(done().await, 1);
+        assert_eq!(engine.carry_out_erasures().await.expect("the row is mended"), 1);
+        assert_eq!(done().await, 2);
     });
     house.finish();
 }
