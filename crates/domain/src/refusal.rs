@@ -79,6 +79,8 @@ pub enum NotAllowed {
     Browser,
     /// The request came unencrypted, past the proxy that speaks TLS with callers.
     Unencrypted,
+    /// A sandbox key, and the gateway answers none.
+    SandboxOff,
 }
 
 impl NotAllowed {
@@ -93,6 +95,7 @@ impl NotAllowed {
             NotAllowed::Market => "market",
             NotAllowed::Browser => "browser",
             NotAllowed::Unencrypted => "unencrypted",
+            NotAllowed::SandboxOff => "sandbox_off",
         }
     }
 }

@@ -82,6 +82,7 @@ impl App {
         match (self.row.status, mode) {
             (ApplicationStatus::Suspended, _) => Err(NotAllowed::ApplicationSuspended),
             (ApplicationStatus::Draft, Mode::Live) => Err(NotAllowed::ApplicationDraft),
+            (_, Mode::Sandbox) if self.sandbox.is_none() => Err(NotAllowed::SandboxOff),
             _ => Ok(()),
         }
     }

@@ -288,6 +288,22 @@ async fn a_key_needs_scope_number_and_room() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_key_hears_that_the_sandbox_is_off() {
+    let works = Works::open(Plan { sandbox_url: None, ..Plan::default() }).await;
+    let sandbox = works.key("acme", Mode::Sandbox, None).await.0;
+    for answer in [
+        works.get("/v1/wa/media/1", &sandbox).await,
+        works.call("POST", "/v1/wa/message", &sandbox, "Content-Type: application/json\r\n", b"{}").await,
+        works.call("POST", "/v1/wa/message/check", &sandbox, "Content-Type: application/json\r\n", b"{}").await,
+    ] {
+        assert_eq!((answer.status, answer.refusal().1.as_str()), (403, "AUTH_006"), "{answer:?}");
+        assert_eq!(answer.json()["errors"]["params"]["reason"], "sandbox_off");
+    }
+    assert_eq!(works.get("/v1/wa/me", &sandbox).await.status, 200, "what was sent before is still told");
+    assert_eq!(works.get("/v1/wa/me", &works.live_key("acme").await).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_that_never_becomes_one_is_not_gathered_in_memory() {
     let (meta, works) = house().await;
     let key = works.live_key("acme").await;

@@ -13,7 +13,7 @@ use turnpike_engine::control::keys::NewKey;
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_store::faults::{Fault, Method};
 use turnpike_store::keys::{KeyPolicy, Keys as _, NewApiKey};
-use works::{Answer, PATIENCE, Plan, Works};
+use works::{Answer, OPERATOR_TOKEN, PATIENCE, Plan, Works};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -133,4 +133,22 @@ async fn a_bug_before_anything_left_is_ours_and_answered() {
     }
     let me = works.get("/v1/wa/me", &key).await;
     assert_eq!(me.status, 200, "one bug ends one request: {me:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_cannot_be_written_is_what_the_doctor_and_the_metrics_name() {
+    let works = Works::open(Plan::default()).await;
+    let key = works.key("acme", Mode::Sandbox, None).await.0;
+    works.store.fail_always(Method::Settle, Fault::Undone);
+    let answer = send(&works, "/v1/wa/message", &key, "").await;
+    expect(&answer, 504, "GW_003", "unknown", false);
+    let named = async {
+        while !works.metrics().contains("turnpike_unwritten{what=\"outcome\"} 1") {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, named).await.expect("it is counted");
+    let checks = works.get("/api/v1/operator/doctor", OPERATOR_TOKEN).await.json();
+    let writes = checks["data"].as_array().and_then(|checks| checks.iter().find(|check| check["name"] == "writes"));
+    assert_eq!(writes.map(|check| &check["ok"]), Some(&json!(false)), "{checks}");
 }

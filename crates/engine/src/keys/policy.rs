@@ -76,7 +76,10 @@ impl CompiledPolicy {
             let read = codes.iter().enumerate().filter_map(|(index, code)| {
                 let market = Market::parse(code);
                 if market.is_none() {
-                    faults.push(FieldFault::new(format!("allowedMarkets[{index}]"), format!("`{code}` is no market")));
+                    faults.push(FieldFault::new(
+                        format!("allowedMarkets[{index}]"),
+                        format!("`{code}` is no market; turnpike rates show --at DATE lists them"),
+                    ));
                 }
                 market
             });

@@ -468,6 +468,7 @@ fn not_allowed_sentence(reason: NotAllowed) -> &'static str {
         NotAllowed::Market => "The API key is valid, but it may not send to the recipient's country.",
         NotAllowed::Browser => "API keys do not belong in browsers: send this request from your server.",
         NotAllowed::Unencrypted => "The request came unencrypted, past the proxy in front of the gateway: use the gateway's https address.",
+        NotAllowed::SandboxOff => "The API key is a sandbox key, and this gateway has its sandbox switched off.",
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) async fn doctor(State(operator): State<Operator>) -> Data<Vec<Check>>
     let mut checks = operator.machine.checks();
     checks.push(database(&operator).await);
     checks.push(ledger(&operator).await);
+    checks.push(unwritten(&operator));
     let apps: Vec<_> = operator.engine.directory().snapshot().applications.values().cloned().collect();
     if apps.is_empty() {
         checks.push(Check {
@@ -128,6 +129,20 @@ async fn quarantine(operator: &Operator) -> Check {
             Check { name, ok: broken == 0, detail, advice: (waiting > 0).then(|| "See: turnpike quarantine list".to_owned()) }
         }
         Err(_) => Check { name, ok: false, detail: "cannot be read".to_owned(), advice: Some("Look at the log.".to_owned()) },
+    }
+}
+
+/// What a broken row or a bug stands in the way of is kept and tried again, and somebody must mend it.
+fn unwritten(operator: &Operator) -> Check {
+    let name = "writes".to_owned();
+    match operator.engine.unwritten() {
+        0 => Check { name, ok: true, detail: "none is refused".to_owned(), advice: None },
+        refused => Check {
+            name,
+            ok: false,
+            detail: format!("refused at every try, and kept: {refused} (outcomes of messages, or notices)"),
+            advice: Some("The log's lines with PAGE name them; turnpike ledger verify finds the row.".to_owned()),
+        },
     }
 }
 

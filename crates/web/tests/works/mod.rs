@@ -28,7 +28,7 @@ use turnpike_engine::directory::App;
 use turnpike_engine::entropy::SystemEntropy;
 use turnpike_engine::net::{NetConfig, NetTransport};
 use turnpike_engine::secret::Secret;
-use turnpike_engine::settings::{MetaApp, Settings};
+use turnpike_engine::settings::{MetaApp, SandboxUpstream, Settings};
 use turnpike_engine::vault::{MasterKey, Vault};
 use turnpike_engine::{Engine, Parts};
 use turnpike_store::faults::FaultyStore;
@@ -78,6 +78,8 @@ pub(crate) struct Works {
 /// How a gateway is to be.
 pub(crate) struct Plan {
     pub(crate) graph_url: String,
+    /// Where sandbox sends go; `None` switches the sandbox off.
+    pub(crate) sandbox_url: Option<String>,
     pub(crate) limits: ServerLimits,
     pub(crate) body_pace: BodyPace,
     /// Whether endpoints may be on this machine.
@@ -88,6 +90,7 @@ impl Default for Plan {
     fn default() -> Plan {
         Plan {
             graph_url: "http://127.0.0.1:9".to_owned(),
+            sandbox_url: Some("http://127.0.0.1:9".to_owned()),
             limits: ServerLimits::default(),
             body_pace: BodyPace::default(),
             has_loopback: false,
@@ -119,9 +122,9 @@ impl Works {
             verify_token: Secret::new(VERIFY_TOKEN.to_owned()),
             customer: false,
         };
-        let settings =
-            Settings { graph_url: plan.graph_url, spool_folder: folder.path().join("spool"), meta_apps: vec![app], ..Settings::default() };
-        let mut settings = settings;
+        let sandbox = plan.sandbox_url.map(|url| SandboxUpstream { url, secret: Secret::new(APP_SECRET.to_owned()) });
+        let spool_folder = folder.path().join("spool");
+        let mut settings = Settings { graph_url: plan.graph_url, sandbox, spool_folder, meta_apps: vec![app], ..Settings::default() };
         if plan.has_loopback {
             settings.delivery = settings.delivery.allowing_loopback();
         }
