@@ -38,6 +38,7 @@ words! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pricing {
     /// `type`; missing in old payloads.
+    #[serde(rename = "type", alias = "kind")]
     pub kind: Option<PricingType>,
     /// `billable`; decides only where `type` is missing.
     pub billable: Option<bool>,

@@ -102,6 +102,7 @@ pub struct Checked {
     /// Always true: a no is a refusal.
     pub valid: bool,
     /// What kind of message it is.
+    #[serde(rename = "type")]
     pub kind: turnpike_domain::send::MessageKind,
     /// What it would cost.
     pub billing: Billing,
