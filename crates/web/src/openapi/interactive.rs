@@ -95,19 +95,21 @@ fn interactive(kind: &'static str) -> Value {
 }
 
 /// A header of one of these kinds: the member of that name holds it.
-fn header(kinds: &[&str]) -> Value {
-    let one = |kind: &&str| {
-        let given = object().seldom("type", word(&[kind]));
+fn header(kinds: &[&'static str]) -> Value {
+    let one = |kind: &&'static str| {
+        let header = object().with("type", word(&[kind]));
         match *kind {
-            "text" => given.with("text", text(1..=60)),
-            "image" => given.with("image", named("Medium")),
-            "video" => given.with("video", named("Medium")),
-            "document" => given.with("document", named("Medium")),
-            _ => given,
+            "text" => header.with("text", text(1..=60)),
+            // The card's action names it.
+            "product" => header,
+            medium => header.with(medium, named("Medium")),
         }
         .schema()
     };
-    object().with("type", word(kinds)).and("oneOf", kinds.iter().map(one).collect()).schema()
+    match kinds {
+        [only] => one(only),
+        _ => json!({"oneOf": kinds.iter().map(one).collect::<Vec<_>>()}),
+    }
 }
 
 /// An action whose name is the only one possible.
