@@ -374,8 +374,15 @@ const ERASING: &[Method] = &[
 ];
 
 /// Routes that ask the store nothing.
-const WITHOUT_A_STORE: [(&str, &str); 6] =
-    [("GET", "/v1/meta/webhook"), ("GET", "/livez"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/docs/errors")];
+const WITHOUT_A_STORE: [(&str, &str); 7] = [
+    ("GET", "/v1/meta/webhook"),
+    ("GET", "/livez"),
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/metrics"),
+    ("GET", "/docs/errors"),
+    ("GET", "/openapi.json"),
+];
 
 /// Whether a path is one of a pattern's.
 fn is_of(pattern: &str, path: &str) -> bool {

@@ -130,6 +130,7 @@ static ROWS: [(Method, &str, Shows); 16] = [
     (Method::GET, "/readyz", Shows::Everybody(200, |_| at("/readyz"))),
     (Method::GET, "/metrics", Shows::Everybody(200, |_| at("/metrics"))),
     (Method::GET, "/docs/errors", Shows::Everybody(200, |_| at("/docs/errors"))),
+    (Method::GET, "/openapi.json", Shows::Everybody(200, |_| at("/openapi.json"))),
 ];
 
 /// Further names of what has a row already.

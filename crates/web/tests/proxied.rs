@@ -76,7 +76,7 @@ async fn keys_are_taken_through_the_proxy_and_on_this_machine_only() {
             assert_eq!(params.get("sent").is_some(), path == "/v1/wa/message", "{path}: {params}");
         }
         // A load balancer's checks come from wherever they come.
-        for path in ["/livez", "/readyz", "/docs/errors"] {
+        for path in ["/livez", "/readyz", "/docs/errors", "/openapi.json"] {
             let answer = ask(TcpStream::connect(there).await.expect("it listens"), &Method::GET, path).await;
             assert_eq!(answer.status, 200, "{path}: {answer:?}");
         }

@@ -21,6 +21,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::document;
+
 /// Longer than the gateway may take to answer anything (25 s).
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -176,6 +178,7 @@ impl Client {
             Some(sender) => sender,
             None => self.connect().await?,
         };
+        let (method, path) = (ask.method.clone(), ask.path.clone());
         let request = self.request(ask);
         let asked = async {
             let answer = sender.send_request(request).await.map_err(|error| format!("{error:?}"))?;
@@ -184,6 +187,7 @@ impl Client {
             Ok::<Answer, String>(Answer { status: head.status.as_u16(), headers: head.headers, body })
         };
         let answer = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| "no answer in time".to_owned())??;
+        document::hold_answer(&method, &path, &answer);
         if answer.header("connection") != Some("close") && sender.ready().await.is_ok() {
             self.resting.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         }

@@ -6,7 +6,7 @@
 //! side can break ([`matrix`]), a process that is killed between any two instructions while it sends
 //! ([`kill`]) and while webhooks come and go ([`intake_kill`]), every kind of event from Meta to an endpoint
 //! ([`kinds`]), and the whole story from a send to the
-//! tap that answers it ([`story`]), what a demo promises ([`demo`]), what a gateway says of itself
+//! tap that answers it ([`story`]), what a demo promises ([`demo`]), what the API's description says of every answer and delivery ([`document`]), what a gateway says of itself
 //! ([`secrecy`]), who was erased ([`erasure`]), and what no delivery may reach ([`canary`]). [`planted`] plants bugs into the gateway
 //! and sees that these tests find them: a test that cannot fail is worth nothing.
 
@@ -14,6 +14,7 @@ mod bad;
 mod canary;
 mod client;
 mod demo;
+mod document;
 mod erasure;
 mod errors;
 mod house;

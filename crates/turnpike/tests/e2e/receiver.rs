@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::document;
+
 /// Far longer than any first attempt takes, also on a machine that does other work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -147,6 +149,7 @@ async fn answer(request: Request<Incoming>, kept: &Mutex<Vec<Received>>, answers
         headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
         body: String::from_utf8(body.to_bytes().to_vec()).expect("JSON is UTF-8"),
     };
+    document::hold_delivery(&received);
     let status = answers(&received);
     kept.lock().unwrap_or_else(PoisonError::into_inner).push(received);
     let mut response = Response::new(Full::from("taken"));

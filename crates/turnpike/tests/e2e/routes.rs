@@ -107,6 +107,7 @@ async fn a_wrong_method_is_told_those_that_the_route_has() {
         (false, Method::POST, "/v1/wa/events", "GET"),
         (false, Method::DELETE, "/v1/meta/webhook", "GET, POST"),
         (false, Method::POST, "/docs/errors", "GET, HEAD"),
+        (false, Method::POST, "/openapi.json", "GET, HEAD"),
         (false, Method::DELETE, "/livez", "GET, HEAD"),
     ] {
         let answer = call(operator, method, path).await;

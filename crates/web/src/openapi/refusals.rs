@@ -117,13 +117,16 @@ fn response(status: u16, has_key: bool) -> Value {
         401 => Some("WWW-Authenticate"),
         405 => Some("Allow"),
         409 | 429 | 503 => Some("Retry-After"),
-        504 => Some("X-Message-Id"),
         _ => None,
     };
     headers.extend(own.map(|name| (name.to_owned(), super::headers::named(name))));
     // A wrong key hears nothing of limits.
     if has_key && status != 401 {
         headers.extend(super::headers::of_limits());
+    }
+    // These speak of a message that was stored, and some of them are kept answers.
+    if has_key && ["GW_001", "GW_002", "GW_003"].iter().any(|code| document(code).http.contains(&status)) {
+        headers.extend(super::headers::listed(&["X-Message-Id", "Idempotent-Replayed"]));
     }
     json!({
         "description": crate::error::group(StatusCode::from_u16(status).unwrap_or_default()),
