@@ -85,7 +85,7 @@ fn a_form() -> Asked {
 
 /// The rows of what customers, Meta and everybody may ask. The operator's routes are one row of their
 /// own: they know no tenants, and no key opens them.
-static ROWS: [(Method, &str, Shows); 16] = [
+static ROWS: [(Method, &str, Shows); 17] = [
     (
         Method::GET,
         "/v1/wa/message",
