@@ -89,7 +89,10 @@ pub const CATALOGUE: &[ErrorDoc] = &[
         description: "The API key is valid, but it is not allowed to do this.",
         what_happened: "The key was recognised, and something about the key, its application or where the request came from forbids this request. `params.reason` says which.",
         what_to_do: "`application_draft`: connect a WhatsApp number to the application, or use a sandbox key meanwhile. `application_suspended`: ask the operator why. `scope`: use a key with the scope, or have it added. `address`: send from an address on the key's list, or have yours added. `market`: the key may not send to this country; have it added if that is wanted. `browser`: the request bore an `Origin` header; call the gateway from your server, since a key in a web page is a key in everybody's hands. `unencrypted`: the request came past the proxy that speaks TLS with callers, and was refused whatever its key; use the gateway's https address, and replace the key, which anybody on the way could read. `sandbox_off`: the operator has switched the sandbox off (`sandbox.enabled`); use a live key, or ask for it.",
-        params: &[("reason", "`application_draft`, `application_suspended`, `scope`, `address`, `market`, `browser`, `unencrypted` or `sandbox_off`.")],
+        params: &[(
+            "reason",
+            "`application_draft`, `application_suspended`, `scope`, `address`, `market`, `browser`, `unencrypted` or `sandbox_off`.",
+        )],
     },
     ErrorDoc {
         code: "RATE_001",
