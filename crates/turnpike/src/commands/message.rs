@@ -53,14 +53,15 @@ enum Command {
     /// Say what became of a message whose outcome is unknown
     #[command(after_help = "\
 Look it up at Meta first. The money follows at once and once: an accepted message is paid for, one
-that failed or was not sent is given back.")]
+that failed after Meta took it costs the base fee, and one that was not sent costs nothing. A repeat of
+the request with its Idempotency-Key hears of it: 200, GW_001, or GW_003 that it is presumed not sent.")]
     Resolve {
         /// Its id
         message: String,
         /// What became of it: accepted, failed (after Meta took it) or not-sent
         #[arg(long = "as", value_enum, value_name = "OUTCOME", hide_possible_values = true)]
         outcome: Outcome,
-        /// Meta's id of it, where it was accepted
+        /// Meta's id of it, where it was accepted; without it a repeat's 200 names no message
         #[arg(long)]
         wamid: Option<String>,
         /// How you know, for the record
