@@ -6,9 +6,11 @@
 //! that a hundred waiting requests cost one sync. What is asked for is read back
 //! from the file by offset; memory holds eight bytes a request.
 
+mod writer;
+
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,15 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use self::writer::{Job, Kept, Writer};
 use crate::config::Record;
 use crate::forgetting::Names;
 
 /// Requests that may wait for the writer: past this, callers wait to hand over,
 /// which bounds memory at this many bodies.
 const WAITING_MAX: usize = 4_096;
-
-/// Requests written by one sync. More would only make the first of them wait.
-const GROUP_MAX: usize = 512;
 
 /// Bodies nested deeper are kept as a string. JSON readers commonly stop at 128,
 /// and the record adds levels of its own.
@@ -98,19 +98,6 @@ pub(crate) struct FileRecorder {
     writer: Option<std::thread::JoinHandle<()>>,
     /// What is in the file; the writer alone changes it.
     kept: Arc<Mutex<Kept>>,
-}
-
-/// The file as it can be read: both are exchanged together when it is cut.
-struct Kept {
-    /// Where each line ends.
-    ends: Vec<u64>,
-    reader: Arc<File>,
-}
-
-enum Job {
-    Append { line: Vec<u8>, done: oneshot::Sender<bool> },
-    Clear { done: oneshot::Sender<bool> },
-    Husk { names: Arc<Names>, done: oneshot::Sender<Option<usize>> },
 }
 
 impl Recorder {
@@ -245,7 +232,7 @@ impl FileRecorder {
         let (writers, path) = (Arc::clone(&kept), path.to_owned());
         let writer = std::thread::Builder::new()
             .name("simulator-record".to_owned())
-            .spawn(move || write_groups(file, &path, newest, waiting, &writers))
+            .spawn(move || Writer::new(file, path, newest, writers).run(waiting))
             .map_err(failed)?;
         Ok(FileRecorder { jobs: Some(jobs), writer: Some(writer), kept })
     }
@@ -286,148 +273,6 @@ impl Drop for FileRecorder {
     }
 }
 
-/// The writer's life: what waits is one write and one sync. It ends when the
-/// recorder is dropped, or at the first failure, since after a failed sync
-/// nobody knows what the disk holds.
-fn write_groups(mut file: File, path: &Path, newest: Option<usize>, mut waiting: mpsc::Receiver<Job>, kept: &Mutex<Kept>) {
-    let mut group: Vec<u8> = Vec::new();
-    let mut callers: Vec<oneshot::Sender<bool>> = Vec::new();
-    let mut added: Vec<u64> = Vec::new();
-    let mut end = lock(kept).ends.last().copied().unwrap_or(0);
-    while let Some(first) = waiting.blocking_recv() {
-        let mut next = Some(first);
-        let (mut clear, mut husk) = (None, None);
-        while let Some(job) = next {
-            match job {
-                Job::Append { line, done } => {
-                    end += line.len() as u64;
-                    added.push(end);
-                    group.extend_from_slice(&line);
-                    callers.push(done);
-                }
-                Job::Clear { done } => {
-                    clear = Some(done);
-                    break;
-                }
-                Job::Husk { names, done } => {
-                    husk = Some((names, done));
-                    break;
-                }
-            }
-            next = if callers.len() < GROUP_MAX { waiting.try_recv().ok() } else { None };
-        }
-        if !group.is_empty() {
-            let written = file.write_all(&group).and_then(|()| file.sync_data());
-            if written.is_ok() {
-                lock(kept).ends.append(&mut added);
-            }
-            for caller in callers.drain(..) {
-                // A caller that hung up needs no answer; its request is kept.
-                let _ = caller.send(written.is_ok());
-            }
-            if written.is_err() {
-                return;
-            }
-            group.clear();
-        }
-        if let Some(done) = clear {
-            let ends = &mut lock(kept).ends;
-            let cleared = file.set_len(0).and_then(|()| file.sync_data());
-            if cleared.is_ok() {
-                ends.clear();
-                end = 0;
-            }
-            let _ = done.send(cleared.is_ok());
-        }
-        if let Some((names, done)) = husk {
-            // Where it cannot be written anew, it stays whole as it was, and who asked asks again.
-            let husked = match husk_lines(path, &names, kept) {
-                Ok((fresh, husked)) => {
-                    if let Some(fresh) = fresh {
-                        file = fresh;
-                        end = lock(kept).ends.last().copied().unwrap_or(0);
-                    }
-                    Some(husked)
-                }
-                Err(_) => None,
-            };
-            let _ = done.send(husked);
-        }
-        let surplus = surplus(lock(kept).ends.len(), newest);
-        if surplus > 0 {
-            // Where it cannot be cut, the long file goes on, whole as it was, and the next request
-            // tries again.
-            if let Ok(shorter) = cut(path, surplus, kept) {
-                file = shorter;
-                end = lock(kept).ends.last().copied().unwrap_or(0);
-            }
-        }
-    }
-}
-
-/// Leaves out the oldest `surplus` lines: the rest becomes a file of its own, which takes the name
-/// once it is on disk. So a crash leaves the one or the other, each whole.
-fn cut(path: &Path, surplus: usize, kept: &Mutex<Kept>) -> io::Result<File> {
-    let (start, ends, reader) = {
-        let kept = lock(kept);
-        let start = kept.ends[surplus - 1];
-        (start, kept.ends[surplus..].iter().map(|end| end - start).collect::<Vec<u64>>(), Arc::clone(&kept.reader))
-    };
-    exchange(path, kept, |shorter| {
-        let mut chunk = vec![0; 1 << 20];
-        let (mut at, end) = (start, start + ends.last().copied().unwrap_or(0));
-        while at < end {
-            let wanted = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            reader.read_exact_at(&mut chunk[..wanted], at)?;
-            shorter.write_all(&chunk[..wanted])?;
-            at += wanted as u64;
-        }
-        Ok(ends)
-    })
-}
-
-/// Makes husks of the lines that name a user, in a file that takes the place of this one; none where
-/// no line does.
-fn husk_lines(path: &Path, names: &Names, kept: &Mutex<Kept>) -> io::Result<(Option<File>, usize)> {
-    let (ends, reader) = {
-        let kept = lock(kept);
-        (kept.ends.clone(), Arc::clone(&kept.reader))
-    };
-    let mut husked = 0;
-    let mut line = Vec::new();
-    let mut each_line = |with: &mut dyn FnMut(&[u8], bool) -> io::Result<()>| -> io::Result<()> {
-        let mut start = 0;
-        for end in &ends {
-            line.resize(usize::try_from(end - start).unwrap_or(usize::MAX), 0);
-            reader.read_exact_at(&mut line, start)?;
-            with(&line, names.stand_in(&line))?;
-            start = *end;
-        }
-        Ok(())
-    };
-    each_line(&mut |_, names_them| {
-        husked += usize::from(names_them);
-        Ok(())
-    })?;
-    if husked == 0 {
-        return Ok((None, 0));
-    }
-    let fresh = exchange(path, kept, |fresh| {
-        let mut fresh = io::BufWriter::new(fresh);
-        let (mut end, mut ends) = (0, Vec::new());
-        each_line(&mut |line, names_them| {
-            let husk = names_them.then(|| [husk_of(line), b"\n".to_vec()].concat());
-            let line = husk.as_deref().unwrap_or(line);
-            end += line.len() as u64;
-            ends.push(end);
-            fresh.write_all(line)
-        })?;
-        fresh.flush()?;
-        Ok(ends)
-    })?;
-    Ok((Some(fresh), husked))
-}
-
 /// What stays of a request that named a user who is to be forgotten.
 fn husk_of(line: &[u8]) -> Vec<u8> {
     #[derive(Deserialize)]
@@ -442,25 +287,6 @@ fn husk_of(line: &[u8]) -> Vec<u8> {
 
 /// The path of a husk: the true one may name the user, or a message of theirs.
 const FORGOTTEN_PATH: &str = "/forgotten";
-
-/// Puts another file in the place of this one, once it is on disk. So a crash leaves the one or the
-/// other, each whole. `write` gives where its lines end.
-fn exchange(path: &Path, kept: &Mutex<Kept>, write: impl FnOnce(&mut File) -> io::Result<Vec<u64>>) -> io::Result<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".cut");
-    let other_path = PathBuf::from(name);
-    // One that a crash left is nobody's.
-    let _ = std::fs::remove_file(&other_path);
-    let mut other = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&other_path)?;
-    other.try_lock()?;
-    let ends = write(&mut other)?;
-    other.sync_all()?;
-    let reader = Arc::new(File::open(&other_path)?);
-    std::fs::rename(&other_path, path)?;
-    sync_folder(path)?;
-    *lock(kept) = Kept { ends, reader };
-    Ok(other)
-}
 
 /// Where each complete line of the file ends.
 fn line_ends(file: &mut File) -> io::Result<Vec<u64>> {

@@ -67,85 +67,110 @@ pub(super) struct Bounds {
 
 /// Walks over a head. The findings are there also for a refused request, for the sake of its id.
 pub(super) fn examine(head: &Parts, bounds: Bounds) -> (Findings, Result<(), Refusal>) {
-    let mut found = Findings::default();
-    let mut hosts = 0_usize;
-    let mut host: Option<&HeaderValue> = None;
-    let mut request_ids = 0_usize;
-    let mut traceparents = 0_usize;
-    let mut encoding: Option<&HeaderValue> = None;
-    let mut lengths = 0_usize;
-    let (mut allows_duplicate, mut last_event_id, mut operator) = (false, false, false);
-    let mut size = 0_usize;
-    let mut problem: Option<&'static str> = None;
+    let mut walk = Walk::default();
     for (name, value) in &head.headers {
-        size += name.as_str().len() + value.len() + HEADER_OVERHEAD;
-        if *name == HOST {
-            hosts += 1;
-            host = Some(value);
-        } else if *name == AUTHORIZATION {
-            if found.known.authorization.replace(value.clone()).is_some() {
-                problem = Some("there is more than one Authorization header");
-            }
-        } else if *name == CONTENT_TYPE {
-            if found.known.content_type.replace(value.clone()).is_some() {
-                problem = Some("there is more than one Content-Type header");
-            }
-        } else if *name == CONTENT_LENGTH {
-            lengths += 1;
-        } else if *name == TRANSFER_ENCODING {
-            found.chunked = true;
-            encoding = Some(value);
-        } else if *name == ORIGIN {
-            found.known.from_browser = true;
-        } else if *name == IDEMPOTENCY_KEY {
-            if found.known.idempotency_key.replace(value.clone()).is_some() {
-                problem = Some("there is more than one Idempotency-Key header");
-            }
-        } else if *name == X_REQUEST_ID {
-            request_ids += 1;
-            found.request_id = RequestId::of_caller(value);
-        } else if *name == TRACEPARENT {
-            traceparents += 1;
-            found.traceparent = TraceParent::parse(value.as_bytes());
-        } else if *name == X_FORWARDED_FOR {
-            found.forwarded = true;
-        } else if *name == X_ALLOW_DUPLICATE {
-            if std::mem::replace(&mut allows_duplicate, true) {
-                problem = Some("there is more than one X-Allow-Duplicate header");
-            }
-        } else if *name == LAST_EVENT_ID {
-            if std::mem::replace(&mut last_event_id, true) {
-                problem = Some("there is more than one Last-Event-ID header");
-            }
-        } else if *name == X_OPERATOR && std::mem::replace(&mut operator, true) {
-            problem = Some("there is more than one X-Operator header");
-        }
+        walk.meets(name, value);
     }
-    // These two decide nothing, and proxies add them. Which of several was meant cannot be told, so none
-    // counts, as Trace Context §3.2.1 has it; the answer bears an id of ours.
-    if request_ids > 1 {
-        found.request_id = None;
-    }
-    if traceparents > 1 {
-        found.traceparent = None;
-    }
-    if lengths > 1 {
-        problem = Some("there is more than one Content-Length header");
-    }
-    if encoding.is_some_and(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
-        problem = Some("the Transfer-Encoding is not \"chunked\"");
-    }
+    walk.ends();
     let multiplexed = head.version >= Version::HTTP_2;
-    found.without_host = hosts == 0 && is_bare_health_check(head);
-    let problem = problem.or_else(|| if found.without_host { None } else { host_problem(head, hosts, host, multiplexed) });
-    let verdict = if head.headers.len() > bounds.headers || multiplexed && size > bounds.bytes {
+    walk.found.without_host = walk.hosts == 0 && is_bare_health_check(head);
+    if !walk.found.without_host && walk.problem.is_none() {
+        walk.problem = host_problem(head, walk.hosts, walk.host, multiplexed);
+    }
+    let verdict = if head.headers.len() > bounds.headers || multiplexed && walk.size > bounds.bytes {
         Err(Refusal::HeadTooLarge)
-    } else if let Some(problem) = problem {
+    } else if let Some(problem) = walk.problem {
         Err(Refusal::BadFraming { problem })
     } else {
         Ok(())
     };
-    (found, verdict)
+    (walk.found, verdict)
+}
+
+/// What was met so far.
+#[derive(Default)]
+struct Walk<'h> {
+    found: Findings,
+    hosts: usize,
+    host: Option<&'h HeaderValue>,
+    request_ids: usize,
+    traceparents: usize,
+    encoding: Option<&'h HeaderValue>,
+    lengths: usize,
+    allows_duplicate: bool,
+    last_event_id: bool,
+    operator: bool,
+    /// As HTTP/2 counts it.
+    size: usize,
+    problem: Option<&'static str>,
+}
+
+impl<'h> Walk<'h> {
+    fn meets(&mut self, name: &HeaderName, value: &'h HeaderValue) {
+        self.size += name.as_str().len() + value.len() + HEADER_OVERHEAD;
+        let known = &mut self.found.known;
+        if *name == HOST {
+            self.hosts += 1;
+            self.host = Some(value);
+        } else if *name == AUTHORIZATION {
+            let before = known.authorization.replace(value.clone());
+            self.must_be_single(before.is_none(), "there is more than one Authorization header");
+        } else if *name == CONTENT_TYPE {
+            let before = known.content_type.replace(value.clone());
+            self.must_be_single(before.is_none(), "there is more than one Content-Type header");
+        } else if *name == CONTENT_LENGTH {
+            self.lengths += 1;
+        } else if *name == TRANSFER_ENCODING {
+            self.found.chunked = true;
+            self.encoding = Some(value);
+        } else if *name == ORIGIN {
+            known.from_browser = true;
+        } else if *name == IDEMPOTENCY_KEY {
+            let before = known.idempotency_key.replace(value.clone());
+            self.must_be_single(before.is_none(), "there is more than one Idempotency-Key header");
+        } else if *name == X_REQUEST_ID {
+            self.request_ids += 1;
+            self.found.request_id = RequestId::of_caller(value);
+        } else if *name == TRACEPARENT {
+            self.traceparents += 1;
+            self.found.traceparent = TraceParent::parse(value.as_bytes());
+        } else if *name == X_FORWARDED_FOR {
+            self.found.forwarded = true;
+        } else if *name == X_ALLOW_DUPLICATE {
+            let before = std::mem::replace(&mut self.allows_duplicate, true);
+            self.must_be_single(!before, "there is more than one X-Allow-Duplicate header");
+        } else if *name == LAST_EVENT_ID {
+            let before = std::mem::replace(&mut self.last_event_id, true);
+            self.must_be_single(!before, "there is more than one Last-Event-ID header");
+        } else if *name == X_OPERATOR {
+            let before = std::mem::replace(&mut self.operator, true);
+            self.must_be_single(!before, "there is more than one X-Operator header");
+        }
+    }
+
+    fn must_be_single(&mut self, is_single: bool, problem: &'static str) {
+        if !is_single {
+            self.problem = Some(problem);
+        }
+    }
+
+    /// What only all headers together say.
+    fn ends(&mut self) {
+        // These two decide nothing, and proxies add them. Which of several was meant cannot be told, so
+        // none counts, as Trace Context §3.2.1 has it; the answer bears an id of ours.
+        if self.request_ids > 1 {
+            self.found.request_id = None;
+        }
+        if self.traceparents > 1 {
+            self.found.traceparent = None;
+        }
+        if self.lengths > 1 {
+            self.problem = Some("there is more than one Content-Length header");
+        }
+        if self.encoding.is_some_and(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
+            self.problem = Some("the Transfer-Encoding is not \"chunked\"");
+        }
+    }
 }
 
 /// All the values of `X-Forwarded-For`, in their order.
