@@ -1,5 +1,7 @@
 //! What the record keeps: to the letter, durably, bounded, and without whoever is forgotten.
 
+use std::io::Write as _;
+
 use super::*;
 
 fn parsed(json: &[u8]) -> Vec<RecordedRequest> {

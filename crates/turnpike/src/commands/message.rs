@@ -53,8 +53,8 @@ enum Command {
     /// Say what became of a message whose outcome is unknown
     #[command(after_help = "\
 Look it up at Meta first. The money follows at once and once: an accepted message is paid for, one
-that failed after Meta took it costs the base fee, and one that was not sent costs nothing. A repeat of
-the request with its Idempotency-Key hears of it: 200, GW_001, or GW_003 that it is presumed not sent.")]
+that failed after Meta took it costs the base fee, and one that was not sent costs nothing. A repeat
+of the request with its Idempotency-Key hears of it: 200, GW_001, or GW_003 (presumed not sent).")]
     Resolve {
         /// Its id
         message: String,
