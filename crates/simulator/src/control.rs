@@ -99,16 +99,10 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
     match (head.method.as_str(), path) {
         ("GET", "/health") => json_answer(200, &json!({"status": "ok"})),
         ("GET", "/requests") => requests(world, &head.query),
-        ("DELETE", "/requests") => match world.record.clear().await {
-            Ok(()) => json_answer(200, &json!({"success": true})),
-            Err(error) => refusal(500, &error.to_string()),
-        },
+        ("DELETE", "/requests") => clear_record(world).await,
         ("POST", "/script") => set_rules(&world.script, body),
         ("GET", "/script") => json_answer(200, &json!({"rules": world.script.all()})),
-        ("DELETE", "/script") => {
-            world.script.clear();
-            json_answer(200, &json!({"success": true}))
-        }
+        ("DELETE", "/script") => clear_rules(&world.script),
         ("DELETE", path) if path.starts_with("/script/") => remove_rule(&world.script, &path["/script/".len()..]),
         ("GET", "/behaviours") => json_answer(200, &behaviours()),
         ("POST", "/reply") => happened(read::<Value>(body).and_then(Reply::from_json).and_then(|reply| inbound::reply(world, reply))),
@@ -125,55 +119,17 @@ pub(crate) async fn answer(world: &World, head: &Head, body: &[u8]) -> Answer {
         ("POST", "/wabas") => done(read(body).and_then(|waba| define_waba(world, waba))),
         ("POST", "/plan") => set_rules(&world.plans, body),
         ("GET", "/plan") => json_answer(200, &json!({"rules": world.plans.all()})),
-        ("DELETE", "/plan") => {
-            world.plans.clear();
-            json_answer(200, &json!({"success": true}))
-        }
+        ("DELETE", "/plan") => clear_rules(&world.plans),
         ("DELETE", path) if path.starts_with("/plan/") => remove_rule(&world.plans, &path["/plan/".len()..]),
         ("GET", "/plans") => json_answer(200, &json!(plan::all_named())),
-        ("POST", "/webhooks") => match read(body) {
-            Ok(subscription) => match playing::subscribe(world, subscription, Made::OverHttp).await {
-                Ok(report) => json_answer(201, &json!(report)),
-                Err(problem) => refusal(400, &problem),
-            },
-            Err(problem) => refusal(400, &problem),
-        },
-        ("GET", "/webhooks") => {
-            let (waiting, refused) = world.webhooks.schedule.counts();
-            json_answer(200, &json!({"webhooks": world.webhooks.reports(), "scheduled": waiting, "unscheduled": refused}))
-        }
-        ("DELETE", "/webhooks") => {
-            let removed = world.webhooks.remove(|_, _| true);
-            world.remember_subscriptions();
-            json_answer(200, &json!({"removed": removed}))
-        }
-        ("DELETE", path) if path.starts_with("/webhooks/") => {
-            let id: Option<u64> = path.strip_prefix("/webhooks/").and_then(|id| id.parse().ok());
-            let removed = world.webhooks.remove(|known, _| Some(known) == id);
-            world.remember_subscriptions();
-            if removed > 0 { json_answer(200, &json!({"success": true})) } else { refusal(404, "no subscription of this id") }
-        }
-        ("POST", "/forget") => match read::<Forget>(body) {
-            Ok(user) if user.name.trim().is_empty() => refusal(400, "name: must be a number or a business-scoped id"),
-            Ok(user) => match forgetting::forget(world, &user.name).await {
-                Ok(forgotten) => json_answer(200, &json!({"forgotten": forgotten})),
-                Err(error) => refusal(500, &error.to_string()),
-            },
-            Err(problem) => refusal(400, &problem),
-        },
+        ("POST", "/webhooks") => subscribe(world, body).await,
+        ("GET", "/webhooks") => subscriptions(world),
+        ("DELETE", "/webhooks") => json_answer(200, &json!({"removed": unsubscribe(world, |_| true)})),
+        ("DELETE", path) if path.starts_with("/webhooks/") => unsubscribe_one(world, &path["/webhooks/".len()..]),
+        ("POST", "/forget") => forget(world, body).await,
         ("GET", "/clock") => json_answer(200, &json!(playing::clock_report(world))),
-        ("POST", "/clock") => match read(body).and_then(|wanted: Speed| playing::set_speed(world, wanted.speed)) {
-            Ok(()) => json_answer(200, &json!(playing::clock_report(world))),
-            Err(problem) => refusal(400, &problem),
-        },
-        ("POST", "/clock/advance") => match read(body).and_then(|wanted: Advance| playing::advance(world, wanted.seconds)) {
-            Ok(()) => {
-                let settled = playing::settle(world).await;
-                let clock = playing::clock_report(world);
-                json_answer(200, &json!({"now": clock::rfc3339(clock.now), "speed": clock.speed, "settled": settled}))
-            }
-            Err(problem) => refusal(400, &problem),
-        },
+        ("POST", "/clock") => set_speed(world, body),
+        ("POST", "/clock/advance") => advance(world, body).await,
         ("POST", "/settle") => json_answer(200, &json!({"settled": playing::settle(world).await})),
         (
             _,
@@ -209,6 +165,13 @@ fn requests(world: &World, query: &str) -> Answer {
     }
 }
 
+async fn clear_record(world: &World) -> Answer {
+    match world.record.clear().await {
+        Ok(()) => json_answer(200, &json!({"success": true})),
+        Err(error) => refusal(500, &error.to_string()),
+    }
+}
+
 /// Sets rules of a kind: one, an array of them, or `{"rules": […]}`.
 fn set_rules<R: Ruling + DeserializeOwned>(rules: &rules::Rules<R>, body: &[u8]) -> Answer
 where
@@ -228,6 +191,12 @@ where
         Ok(ids) => json_answer(201, &json!({"ids": ids})),
         Err(problem) => refusal(400, &problem),
     }
+}
+
+/// Takes back all rules of a kind.
+fn clear_rules<R: Ruling>(rules: &rules::Rules<R>) -> Answer {
+    rules.clear();
+    json_answer(200, &json!({"success": true}))
 }
 
 /// Takes back the rule whose id ends the path.
@@ -266,6 +235,68 @@ fn define_users(world: &World, body: &[u8]) -> Answer {
         Ok(()) => json_answer(201, &json!({"success": true})),
         Err(problem) => refusal(400, &problem),
     }
+}
+
+async fn subscribe(world: &World, body: &[u8]) -> Answer {
+    let subscription = match read(body) {
+        Ok(subscription) => subscription,
+        Err(problem) => return refusal(400, &problem),
+    };
+    match playing::subscribe(world, subscription, Made::OverHttp).await {
+        Ok(report) => json_answer(201, &json!(report)),
+        Err(problem) => refusal(400, &problem),
+    }
+}
+
+/// The subscriptions, and how many deliveries wait or found no place.
+fn subscriptions(world: &World) -> Answer {
+    let (waiting, refused) = world.webhooks.schedule.counts();
+    json_answer(200, &json!({"webhooks": world.webhooks.reports(), "scheduled": waiting, "unscheduled": refused}))
+}
+
+/// Ends the subscriptions whose ids are meant; gives their number.
+fn unsubscribe(world: &World, is_meant: impl Fn(u64) -> bool) -> usize {
+    let removed = world.webhooks.remove(|id, _| is_meant(id));
+    world.remember_subscriptions();
+    removed
+}
+
+/// Ends the subscription whose id ends the path.
+fn unsubscribe_one(world: &World, id: &str) -> Answer {
+    let asked: Option<u64> = id.parse().ok();
+    let removed = unsubscribe(world, |id| Some(id) == asked);
+    if removed > 0 { json_answer(200, &json!({"success": true})) } else { refusal(404, "no subscription of this id") }
+}
+
+async fn forget(world: &World, body: &[u8]) -> Answer {
+    let user: Forget = match read(body) {
+        Ok(user) => user,
+        Err(problem) => return refusal(400, &problem),
+    };
+    if user.name.trim().is_empty() {
+        return refusal(400, "name: must be a number or a business-scoped id");
+    }
+    match forgetting::forget(world, &user.name).await {
+        Ok(forgotten) => json_answer(200, &json!({"forgotten": forgotten})),
+        Err(error) => refusal(500, &error.to_string()),
+    }
+}
+
+fn set_speed(world: &World, body: &[u8]) -> Answer {
+    match read(body).and_then(|wanted: Speed| playing::set_speed(world, wanted.speed)) {
+        Ok(()) => json_answer(200, &json!(playing::clock_report(world))),
+        Err(problem) => refusal(400, &problem),
+    }
+}
+
+/// Lets time pass; answers once all that became due had its attempt.
+async fn advance(world: &World, body: &[u8]) -> Answer {
+    if let Err(problem) = read(body).and_then(|wanted: Advance| playing::advance(world, wanted.seconds)) {
+        return refusal(400, &problem);
+    }
+    let settled = playing::settle(world).await;
+    let clock = playing::clock_report(world);
+    json_answer(200, &json!({"now": clock::rfc3339(clock.now), "speed": clock.speed, "settled": settled}))
 }
 
 /// The body as what a route takes; the sentence names the member that does not fit.

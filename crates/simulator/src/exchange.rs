@@ -353,6 +353,23 @@ impl World {
     }
 }
 
+impl Answer {
+    /// The length that a head promises where it is wrong by so many bytes; never below nothing.
+    pub(crate) fn length_wrong_by(&self, by: i32) -> i64 {
+        i64::try_from(self.body.len()).unwrap_or(i64::MAX).saturating_add(i64::from(by)).max(0)
+    }
+}
+
+impl Planned {
+    /// What a caller of this method gets to see: HEAD is answered without a body.
+    pub(crate) fn seen_by(mut self, method: &str) -> Planned {
+        if method == "HEAD" {
+            self.answer.body.clear();
+        }
+        self
+    }
+}
+
 /// The answer with another message id in it.
 fn with_wamid(mut answer: Answer, wamid: Option<String>) -> Answer {
     if let (Some(mine), Some(other)) = (&answer.wamid, wamid)

@@ -158,8 +158,8 @@ impl Connection {
         }
         let body = self.read_body(request).await?;
         let world = Arc::clone(&self.world);
-        let planned = world.answer(&request.head, &body).await;
-        self.carry_out(&request.head, planned.answer, planned.behaviour).await
+        let planned = world.answer(&request.head, &body).await.seen_by(&request.head.method);
+        self.carry_out(planned.answer, planned.behaviour).await
     }
 
     async fn read_body(&mut self, request: &Request) -> Result<Vec<u8>, End> {
@@ -225,10 +225,7 @@ impl Connection {
     }
 
     /// Does on the wire what was decided. `Ok` leaves the connection in service.
-    async fn carry_out(&mut self, head: &Head, mut answer: Answer, behaviour: Behaviour) -> Result<(), End> {
-        if head.method == "HEAD" {
-            answer.body.clear();
-        }
+    async fn carry_out(&mut self, answer: Answer, behaviour: Behaviour) -> Result<(), End> {
         let framed = frame(&answer, "");
         let head_end = framed.len() - answer.body.len();
         let in_head = head_end / 2;
@@ -270,19 +267,11 @@ impl Connection {
                 Err(End::Hang)
             }
             Behaviour::WrongLength { by } => {
-                let promised = i64::try_from(answer.body.len()).unwrap_or(i64::MAX).saturating_add(i64::from(by)).max(0);
-                let mut framed = head_bytes(&answer, &format!("content-length: {promised}\r\n"));
-                framed.extend_from_slice(&answer.body);
-                self.write(&framed).await?;
+                self.write(&frame_promising(&answer, by)).await?;
                 if by > 0 { Err(End::Close(How::Fin)) } else { Ok(()) }
             }
             Behaviour::ChunkedCut { how } => {
-                let mut framed = head_bytes(&answer, "transfer-encoding: chunked\r\n");
-                let half = &answer.body[..answer.body.len() / 2];
-                framed.extend_from_slice(format!("{:x}\r\n", half.len().max(1)).as_bytes());
-                framed.extend_from_slice(half);
-                framed.extend_from_slice(b"\r\n");
-                self.write(&framed).await?;
+                self.write(&frame_first_chunk(&answer)).await?;
                 Err(End::Close(how))
             }
             Behaviour::Interim { status, then } => {
@@ -375,6 +364,23 @@ fn frame(answer: &Answer, more: &str) -> Vec<u8> {
     };
     let mut bytes = head_bytes(answer, &format!("{length}{more}"));
     bytes.extend_from_slice(&answer.body);
+    bytes
+}
+
+/// The whole answer, with a length in its head that is wrong by so many bytes.
+fn frame_promising(answer: &Answer, by: i32) -> Vec<u8> {
+    let mut bytes = head_bytes(answer, &format!("content-length: {}\r\n", answer.length_wrong_by(by)));
+    bytes.extend_from_slice(&answer.body);
+    bytes
+}
+
+/// An answer in chunks, of which half the body is the only one: no last chunk ends it.
+fn frame_first_chunk(answer: &Answer) -> Vec<u8> {
+    let mut bytes = head_bytes(answer, "transfer-encoding: chunked\r\n");
+    let half = &answer.body[..answer.body.len() / 2];
+    bytes.extend_from_slice(format!("{:x}\r\n", half.len().max(1)).as_bytes());
+    bytes.extend_from_slice(half);
+    bytes.extend_from_slice(b"\r\n");
     bytes
 }
 

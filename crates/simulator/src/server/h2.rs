@@ -229,22 +229,13 @@ impl Served {
         if !self.gate.enter(self.id) {
             return self.park((Some(body), Some(respond), None));
         }
-        let planned = self.world.answer(&head, &bytes).await;
+        let planned = self.world.answer(&head, &bytes).await.seen_by(&head.method);
         // A client that reset the stream meanwhile gets nothing, and needs nothing.
-        let _ = self.carry_out(&head, planned.answer, planned.behaviour, respond).await;
+        let _ = self.carry_out(planned.answer, planned.behaviour, respond).await;
     }
 
     /// Does on the wire what was decided.
-    async fn carry_out(
-        &self,
-        head: &Head,
-        mut answer: Answer,
-        behaviour: Behaviour,
-        mut respond: SendResponse<Bytes>,
-    ) -> Result<(), h2::Error> {
-        if head.method == "HEAD" {
-            answer.body.clear();
-        }
+    async fn carry_out(&self, answer: Answer, behaviour: Behaviour, mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {
         let half = answer.body.len() / 2;
         match behaviour {
             Behaviour::Answer
@@ -254,12 +245,7 @@ impl Served {
             | Behaviour::Flood { .. }
             | Behaviour::RepeatWamid
             | Behaviour::AnswerTwice => send(&mut respond, answer, 0),
-            Behaviour::Delay { at: Stage::AnswerBody, ms } => {
-                let mut sending = send_part(&mut respond, &answer, half)?;
-                self.flushed().await;
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                sending.send_data(Bytes::from(answer.body.split_off(half)), true)
-            }
+            Behaviour::Delay { at: Stage::AnswerBody, ms } => self.send_in_halves(respond, answer, Duration::from_millis(ms)).await,
             Behaviour::Delay { at, ms } => {
                 // A delay before the body was read is over already; a head is one
                 // frame here, so a delay in its middle is one before it.
@@ -268,14 +254,7 @@ impl Served {
                 }
                 send(&mut respond, answer, 0)
             }
-            Behaviour::Drip { ms } => {
-                let mut sending = respond.send_response(response(&answer, 0), false)?;
-                for byte in answer.body {
-                    sending.send_data(Bytes::copy_from_slice(&[byte]), false)?;
-                    tokio::time::sleep(Duration::from_millis(ms)).await;
-                }
-                sending.send_data(Bytes::new(), true)
-            }
+            Behaviour::Drip { ms } => drip(respond, answer, Duration::from_millis(ms)).await,
             Behaviour::Close { at: Stage::AnswerHead, how } => {
                 self.close((None, Some(respond), None), half_frame_head(), how);
                 Ok(())
@@ -339,6 +318,15 @@ impl Served {
                 Ok(())
             }
         }
+    }
+
+    /// Sends an answer whose body stops in its middle for so long.
+    async fn send_in_halves(&self, mut respond: SendResponse<Bytes>, mut answer: Answer, pause: Duration) -> Result<(), h2::Error> {
+        let half = answer.body.len() / 2;
+        let mut sending = send_part(&mut respond, &answer, half)?;
+        self.flushed().await;
+        tokio::time::sleep(pause).await;
+        sending.send_data(Bytes::from(answer.body.split_off(half)), true)
     }
 
     /// Waits until all that was sent so far is on the wire.
@@ -407,6 +395,16 @@ fn send(respond: &mut SendResponse<Bytes>, answer: Answer, wrong_by: i32) -> Res
     if empty { Ok(()) } else { sending.send_data(Bytes::from(answer.body), true) }
 }
 
+/// Sends the body byte by byte, so long apart.
+async fn drip(mut respond: SendResponse<Bytes>, answer: Answer, apart: Duration) -> Result<(), h2::Error> {
+    let mut sending = respond.send_response(response(&answer, 0), false)?;
+    for byte in answer.body {
+        sending.send_data(Bytes::copy_from_slice(&[byte]), false)?;
+        tokio::time::sleep(apart).await;
+    }
+    sending.send_data(Bytes::new(), true)
+}
+
 /// Sends the head and the first bytes of the body, and leaves the stream open.
 fn send_part(respond: &mut SendResponse<Bytes>, answer: &Answer, bytes: usize) -> Result<SendStream<Bytes>, h2::Error> {
     let mut sending = respond.send_response(response(answer, 0), false)?;
@@ -425,8 +423,7 @@ fn response(answer: &Answer, wrong_by: i32) -> Response<()> {
         }
     }
     if !matches!(answer.status, 204 | 304) {
-        let length = i64::try_from(answer.body.len()).unwrap_or(i64::MAX).saturating_add(i64::from(wrong_by)).max(0);
-        headers.insert("content-length", HeaderValue::from(length));
+        headers.insert("content-length", HeaderValue::from(answer.length_wrong_by(wrong_by)));
     }
     response
 }

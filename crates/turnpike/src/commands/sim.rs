@@ -208,8 +208,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
         must_be_known(&folder)?;
     }
     let simulator = SimulatorClient::find(args.simulator.as_deref(), &folder)?;
+    let answer = ask(&simulator, &args.command)?;
+    say(context, &args.command, &answer);
+    Ok(())
+}
+
+/// The call that a command stands for; gives what it answered.
+fn ask(simulator: &SimulatorClient, command: &Command) -> Result<Value, Failure> {
     let post = |path: &str, body: &Value| simulator.ask(Method::POST, path, Some(body));
-    let answer = match &args.command {
+    match command {
         Command::Reply { from, text, body, context, number, group } => {
             let mut message = match body {
                 Some(file) => read(file)?,
@@ -220,7 +227,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut message, "context", context.as_deref());
             put(&mut message, "phone_number_id", number.as_deref());
             put(&mut message, "group_id", group.as_deref());
-            post("reply", &message)?
+            post("reply", &message)
         }
         Command::Call { from, id, event, status, outbound, number } => {
             let mut call = json!({"from": from});
@@ -229,7 +236,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut call, "status", status.as_deref());
             put(&mut call, "direction", outbound.then_some("BUSINESS_INITIATED"));
             put(&mut call, "phone_number_id", number.as_deref());
-            post("call", &call)?
+            post("call", &call)
         }
         Command::Tap { from, message, title, flow } => {
             let mut tap = json!({});
@@ -237,16 +244,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut tap, "message_id", message.as_deref());
             put(&mut tap, "flow", flow.as_deref().map(read).transpose()?);
             put(&mut tap, "title", title.as_deref());
-            post("tap", &tap)?
+            post("tap", &tap)
         }
         Command::Status { message, status, code, times, group } => {
             let mut body = json!({"message_id": message, "status": typed(*status)});
             put(&mut body, "code", *code);
             put(&mut body, "times", *times);
             put(&mut body, "group_id", group.as_deref());
-            post("status", &body)?
+            post("status", &body)
         }
-        Command::Preference { from, value } => post("preference", &json!({"from": from, "value": value}))?,
+        Command::Preference { from, value } => post("preference", &json!({"from": from, "value": value})),
         Command::Template { name, language, status, category, quality, reason } => {
             let mut body = json!({"name": name});
             put(&mut body, "language", language.as_deref());
@@ -254,20 +261,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             put(&mut body, "category", category.as_deref());
             put(&mut body, "quality", quality.as_deref());
             put(&mut body, "reason", reason.as_deref());
-            post("template", &body)?
+            post("template", &body)
         }
-        Command::Waba { waba, timezone_id } => post("wabas", &json!({"id": waba, "timezone_id": timezone_id}))?,
-        Command::Event { file: Some(file), .. } => post("event", &read(file)?)?,
+        Command::Waba { waba, timezone_id } => post("wabas", &json!({"id": waba, "timezone_id": timezone_id})),
+        Command::Event { file: Some(file), .. } => post("event", &read(file)?),
         Command::Event { file: None, field, from, number } => {
             let mut event = json!({"field": field});
             put(&mut event, "from", from.as_deref());
             put(&mut event, "phone_number_id", number.as_deref());
-            post("event", &event)?
+            post("event", &event)
         }
-        Command::Script { file: Some(file), .. } => script(&simulator, &read(file)?)?,
+        Command::Script { file: Some(file), .. } => script(simulator, &read(file)?),
         Command::Script { file: None, .. } => {
             simulator.ask(Method::DELETE, "script", None)?;
-            simulator.ask(Method::DELETE, "plan", None)?
+            simulator.ask(Method::DELETE, "plan", None)
         }
         Command::Clock { speed, advance } => {
             if let Some(speed) = speed {
@@ -276,12 +283,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             if let Some(advance) = advance {
                 post("clock/advance", &json!({"seconds": advance.as_secs()}))?;
             }
-            simulator.ask(Method::GET, "clock", None)?
+            simulator.ask(Method::GET, "clock", None)
         }
-        Command::Webhooks => simulator.ask(Method::GET, "webhooks", None)?,
-    };
-    say(context, &args.command, &answer);
-    Ok(())
+        Command::Webhooks => simulator.ask(Method::GET, "webhooks", None),
+    }
 }
 
 /// A rule for what a message's statuses will be has a `plan` or `statuses`; any other is for its answer.

@@ -235,17 +235,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             secrets(context, &answer.data, SHOWN_ONCE);
             context.out.line("The old signing secret also signs for 24 hours; check for either until then.");
         }
-        Command::Enable { which, backlog } => {
-            let Some(backlog) = backlog else {
-                return Err(Failure::Usage(
-                    "say what becomes of the events that were kept meanwhile: --backlog replay sends them, --backlog drop gives them up"
-                        .to_owned(),
-                ));
-            };
-            let body = json!({"backlog": typed(*backlog)});
-            let Some(answer) = ask(Ask::post(&which.path(&["enable"]), &body))? else { return Ok(()) };
-            show(context, &answer.data);
-        }
+        Command::Enable { which, backlog } => return enable(args, context, which, *backlog),
         Command::Disable(which) => {
             let Some(answer) = ask(Ask::post(&which.path(&["disable"]), &json!({})))? else { return Ok(()) };
             show(context, &answer.data);
@@ -261,26 +251,46 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<(), Failure> {
             let Some(answer) = ask(Ask::get(&path).with("endpoint", Some(&which.endpoint)))? else { return Ok(()) };
             attempts(context, &answer.data);
         }
-        Command::Replay { event: Some(event), app, filter } => {
-            let body = json!({"endpoint": filter.endpoint.as_deref().unwrap_or(DEFAULT)});
-            let path = ["applications", app.segment(), "deliveries", event, "replay"];
-            let Some(_) = ask(Ask::post(&path, &body))? else { return Ok(()) };
-            let of = filter.endpoint.as_ref().map_or_else(String::new, |name| format!(" --endpoint {name}"));
-            context.out.line(format!("It is sent again now; see: turnpike webhook attempts {event}{of}"));
-        }
-        Command::Replay { event: None, app, filter } => {
-            if filter.from.is_none() && filter.state.is_none() {
-                return Err(Failure::Usage(
-                    "say what to send again: an event's id, --from TIME for all since then, or --state dead for the dead letters"
-                        .to_owned(),
-                ));
-            }
-            let path = ["applications", app.segment(), "webhooks", filter.endpoint.as_deref().unwrap_or(DEFAULT), "replay"];
-            let Some(answer) = ask(Ask::post(&path, &filter.body()?))? else { return Ok(()) };
-            let replayed = usize::try_from(answer.data["replayed"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
-            context.out.line(format!("{} sent again now.", count(replayed, "event is", "events are")));
-        }
+        Command::Replay { event: Some(event), app, filter } => return replay_one(args, context, app, event, filter),
+        Command::Replay { event: None, app, filter } => return replay_all(args, context, app, filter),
     }
+    Ok(())
+}
+
+/// Switches an endpoint on; what was kept for it meanwhile must be decided.
+fn enable(args: &Args, context: &Context, which: &Which, backlog: Option<Backlog>) -> Result<(), Failure> {
+    let Some(backlog) = backlog else {
+        return Err(Failure::Usage(
+            "say what becomes of the events that were kept meanwhile: --backlog replay sends them, --backlog drop gives them up".to_owned(),
+        ));
+    };
+    let body = json!({"backlog": typed(backlog)});
+    let Some(answer) = context.ask(&args.remote, Ask::post(&which.path(&["enable"]), &body))? else { return Ok(()) };
+    show(context, &answer.data);
+    Ok(())
+}
+
+/// Sends one event again.
+fn replay_one(args: &Args, context: &Context, app: &OfApp, event: &str, filter: &Filter) -> Result<(), Failure> {
+    let body = json!({"endpoint": filter.endpoint.as_deref().unwrap_or(DEFAULT)});
+    let path = ["applications", app.segment(), "deliveries", event, "replay"];
+    let Some(_) = context.ask(&args.remote, Ask::post(&path, &body))? else { return Ok(()) };
+    let of = filter.endpoint.as_ref().map_or_else(String::new, |name| format!(" --endpoint {name}"));
+    context.out.line(format!("It is sent again now; see: turnpike webhook attempts {event}{of}"));
+    Ok(())
+}
+
+/// Sends again all that a filter names; one that names nothing would mean everything, and is refused.
+fn replay_all(args: &Args, context: &Context, app: &OfApp, filter: &Filter) -> Result<(), Failure> {
+    if filter.from.is_none() && filter.state.is_none() {
+        return Err(Failure::Usage(
+            "say what to send again: an event's id, --from TIME for all since then, or --state dead for the dead letters".to_owned(),
+        ));
+    }
+    let path = ["applications", app.segment(), "webhooks", filter.endpoint.as_deref().unwrap_or(DEFAULT), "replay"];
+    let Some(answer) = context.ask(&args.remote, Ask::post(&path, &filter.body()?))? else { return Ok(()) };
+    let replayed = usize::try_from(answer.data["replayed"].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
+    context.out.line(format!("{} sent again now.", count(replayed, "event is", "events are")));
     Ok(())
 }
 
