@@ -44,47 +44,33 @@ impl Clock for SystemClock {
 }
 
 /// A clock that stands where it was put, and moves when it is told to.
-///
-/// With [`TestClock::following_tokio`] it also moves with tokio's instants, so that a paused
-/// runtime drives the wall clock and the deadlines together.
 #[derive(Debug)]
 pub struct TestClock {
     set_to_ms: AtomicI64,
     last_nanos: AtomicI64,
-    follows: Option<tokio::time::Instant>,
 }
 
 impl TestClock {
     /// A clock that stands at `at`.
     #[must_use]
     pub fn at(at: UnixMs) -> TestClock {
-        TestClock { set_to_ms: AtomicI64::new(at.0), last_nanos: AtomicI64::new(0), follows: None }
-    }
-
-    /// A clock that shows `at` now and goes on as tokio's instants do. Needs a runtime.
-    #[must_use]
-    pub fn following_tokio(at: UnixMs) -> TestClock {
-        TestClock { follows: Some(tokio::time::Instant::now()), ..TestClock::at(at) }
+        TestClock { set_to_ms: AtomicI64::new(at.0), last_nanos: AtomicI64::new(0) }
     }
 
     /// Puts the clock to `at`, forwards or backwards.
     pub fn set(&self, at: UnixMs) {
-        self.set_to_ms.store(at.0.saturating_sub(self.elapsed_ms()), Ordering::SeqCst);
+        self.set_to_ms.store(at.0, Ordering::SeqCst);
     }
 
     /// Moves the clock by `ms`; a negative number moves it back.
     pub fn advance(&self, ms: i64) {
         self.set_to_ms.fetch_add(ms, Ordering::SeqCst);
     }
-
-    fn elapsed_ms(&self) -> i64 {
-        self.follows.map_or(0, |since| i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX))
-    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> UnixMs {
-        UnixMs(self.set_to_ms.load(Ordering::SeqCst).saturating_add(self.elapsed_ms()))
+        UnixMs(self.set_to_ms.load(Ordering::SeqCst))
     }
 
     fn unix_nanos(&self) -> i64 {
@@ -116,8 +102,6 @@ fn strictly_later(last: &AtomicI64, nanos: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -137,18 +121,5 @@ mod tests {
         assert_eq!(clock.unix_nanos(), first + 2);
         clock.set(UnixMs(6));
         assert_eq!(clock.unix_nanos(), 6_000_000);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_paused_runtime_drives_the_wall_clock() {
-        let clock = TestClock::following_tokio(UnixMs(1_000));
-        tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(clock.now(), UnixMs(4_000));
-        clock.set(UnixMs(10_000));
-        assert_eq!(clock.now(), UnixMs(10_000));
-        tokio::time::advance(Duration::from_millis(5)).await;
-        assert_eq!(clock.now(), UnixMs(10_005));
-        clock.advance(-10_005);
-        assert_eq!(clock.now(), UnixMs(0));
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
             // While POSTs fail, the last beat stays where it was: should the process die now, the gap
             // that the next start writes begins there.
             if !self.intake.health.is_failing() {
-                self.store.intake_works(self.clock.now()).await?;
+                self.note_intake_works().await?;
             }
             Ok::<(), StoreError>(())
         };
