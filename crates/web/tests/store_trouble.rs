@@ -135,6 +135,21 @@ async fn a_bug_before_anything_left_is_ours_and_answered() {
     assert_eq!(me.status, 200, "one bug ends one request: {me:?}");
 }
 
+#[tokio::test]
+async fn every_error_of_a_check_says_that_nothing_was_sent() {
+    let works = Works::open(Plan::default()).await;
+    let key = works.live_key("acme").await;
+    let twice = "Idempotency-Key: a\r\nIdempotency-Key: b\r\n";
+    expect(&send(&works, "/v1/wa/message/check", &key, twice).await, 400, "REQ_006", "no", false);
+    expect(&send(&works, "/v1/wa/message/check", "pk_junk", "").await, 401, "AUTH_001", "no", false);
+    let wrong = works.call("POST", "/v1/wa/message/check", &key, JSON, b"{}").await;
+    expect(&wrong, 400, "REQ_002", "no", false);
+    works.store.fail_next(Method::Balance, Fault::Panics);
+    expect(&send(&works, "/v1/wa/message/check", &key, "").await, 500, "SYS_001", "no", true);
+    let looked_up = works.call("GET", "/v1/wa/message", &key, twice, b"").await;
+    assert_eq!((looked_up.status, looked_up.json()["errors"]["params"].get("sent")), (400, None), "a look-up sends nothing: {looked_up:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outcome_that_cannot_be_written_is_what_the_doctor_and_the_metrics_name() {
     let works = Works::open(Plan::default()).await;

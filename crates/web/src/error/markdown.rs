@@ -30,7 +30,7 @@ Every answer that is not a success has this body, whatever the route:
 
 Branch on `code`; `description` is for people and may be reworded. New codes and new members of `params` may appear.
 
-Errors of a send always have two members in `params`:
+Errors of a send, and of a check, always have two members in `params`:
 
 - `sent`: `no` means that no message went out and nothing was charged; `unknown` means that it may have gone out (GW_003).
 - `retryable`: whether the very same request, sent again, can succeed without being mended and without the danger of a second message.

@@ -50,6 +50,8 @@ pub enum Sending {
     /// It was not to send.
     #[default]
     No,
+    /// It was to check a message: nothing of it ever leaves.
+    Check,
     /// It was to send; the refusal itself says what became of it.
     AsRefused,
     /// It was to send and we lost sight of it: only `sent: unknown` is honest.
@@ -368,7 +370,7 @@ fn params(refusal: &Refusal, context: ErrorContext) -> Params<'_> {
             params.sent = Some("unknown");
             params.retryable = Some(false);
         }
-        (Sending::AsRefused, _) => {
+        (Sending::AsRefused | Sending::Check, _) => {
             params.sent = Some("no");
             params.retryable = Some(retryable(refusal));
         }

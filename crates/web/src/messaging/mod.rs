@@ -22,7 +22,7 @@ use turnpike_engine::send::Trace;
 use crate::error::render;
 use crate::gate::Gate;
 use crate::request_id::{RequestId, TraceParent};
-use crate::server::{BodyPace, Incoming, Known, Peer, Response, SEND_PATH, Service};
+use crate::server::{BodyPace, CHECK_PATH, Incoming, Known, Peer, Response, SEND_PATH, Service};
 
 /// The messaging API over one engine.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ enum Answers {
 /// Every path there is, those of one fixed text before those that end in an id.
 static ROWS: [Row; 7] = [
     Row { path: SEND_PATH, answers: &[(Method::GET, Answers::LookUpByKey), (Method::POST, Answers::Send)], allow: "GET, POST" },
-    Row { path: "/v1/wa/message/check", answers: &[(Method::POST, Answers::Check)], allow: "POST" },
+    Row { path: CHECK_PATH, answers: &[(Method::POST, Answers::Check)], allow: "POST" },
     Row { path: "/v1/wa/message/{id}", answers: &[(Method::GET, Answers::LookUp)], allow: "GET" },
     Row { path: media::MEDIA_PATH, answers: &[(Method::POST, Answers::Media)], allow: "POST" },
     Row { path: "/v1/wa/media/{id}", answers: &[(Method::GET, Answers::Media), (Method::DELETE, Answers::Media)], allow: "GET, DELETE" },

@@ -41,7 +41,7 @@ impl Messaging {
 
     /// Checks and prices a message; nothing is held, stored or sent.
     pub(super) async fn check(&self, request: Incoming) -> Response {
-        let context = ErrorContext { send: Sending::AsRefused, chance: request.chance };
+        let context = request.error_context();
         let caller = match self.caller(&request.known, request.peer) {
             Ok(caller) => caller,
             Err(refusal) => return render(&refusal, context),

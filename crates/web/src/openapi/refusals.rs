@@ -35,8 +35,9 @@ pub(super) fn add(schemas: &mut Map<String, Value>) {
 
 /// The members of `errors.params`; each code has its own.
 fn params() -> Value {
-    let sent = "Of a send: `no` means that no message went out and nothing was charged, `unknown` that it may have.";
-    let retryable = "Of a send: whether the very same request can succeed if it is sent again, without the danger of a second message.";
+    let sent = "Of a send or a check: `no` means that no message went out and nothing was charged, `unknown` that it may have.";
+    let retryable =
+        "Of a send or a check: whether the very same request can succeed if it is sent again, without the danger of a second message.";
     let params = object().seldom("sent", said(word(&["no", "unknown"]), sent)).seldom("retryable", said(flag(), retryable));
     let documented = CATALOGUE.iter().filter(|document| !is_for_operators(document)).flat_map(|document| {
         let code = document.code;

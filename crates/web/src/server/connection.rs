@@ -255,7 +255,7 @@ pub(super) async fn answer_asked<S: Service>(service: &S, line: &Arc<Line>, orig
                 Ok(response) => response,
                 Err(_) => {
                     tracing::error!(request.id = %request_id, "a handler panicked; answered SYS_001");
-                    let send = if context.send == Sending::No { Sending::No } else { Sending::Lost };
+                    let send = if context.send == Sending::AsRefused { Sending::Lost } else { context.send };
                     render(&Refusal::Bug, crate::error::ErrorContext { send, ..context })
                 }
             }

@@ -39,6 +39,9 @@ use crate::request_id::{RequestId, RequestIds, TraceParent};
 /// Path of the send: the hot route.
 pub const SEND_PATH: &str = "/v1/wa/message";
 
+/// Path of the check, which goes as far as a send does without sending.
+pub const CHECK_PATH: &str = "/v1/wa/message/check";
+
 /// Answers requests. Everything framed wrongly was answered before it gets here.
 pub trait Service: Send + Sync + 'static {
     /// Answers one request. The future may be dropped at any time, as when an HTTP/2 caller hangs
@@ -74,7 +77,7 @@ impl Incoming {
     }
 
     /// What [`render`](crate::error::render) needs to know of this request. Errors of a `POST` to the
-    /// send route say what became of the message.
+    /// send route say what became of the message, and those of a check that nothing was sent.
     #[must_use]
     pub fn error_context(&self) -> ErrorContext {
         error_context(&self.head, self.chance)
@@ -82,7 +85,11 @@ impl Incoming {
 }
 
 fn error_context(head: &http::request::Parts, chance: u64) -> ErrorContext {
-    let send = if head.method == http::Method::POST && head.uri.path() == SEND_PATH { Sending::AsRefused } else { Sending::No };
+    let send = match head.uri.path() {
+        SEND_PATH if head.method == http::Method::POST => Sending::AsRefused,
+        CHECK_PATH if head.method == http::Method::POST => Sending::Check,
+        _ => Sending::No,
+    };
     ErrorContext { send, chance }
 }
 
