@@ -130,7 +130,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Reads them again where a reading failed after a write, or was never begun.
+    /// Reads them again where a reading failed after a write.
     ///
     /// # Errors
     /// As [`Engine::reload_endpoints`].

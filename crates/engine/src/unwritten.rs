@@ -38,6 +38,10 @@ const GONE_AFTER: Duration = Duration::from_secs(600);
 /// a commit with another that was.
 const REFUSED_ALONE: u32 = 2;
 
+/// So many of a batch refused in a row are no broken rows but a bug that meets all of it: each undoes a
+/// commit, for which sends wait.
+const REFUSED_IN_A_ROW: usize = 8;
+
 /// What is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -155,7 +159,8 @@ fn wait_after(failures: u32, most: Duration) -> Duration {
 }
 
 /// What the store says to each of a batch, in order: where something stood in the way of the whole
-/// commit, each is asked for alone, and only what meets it alone has an error of its own.
+/// commit, each is asked for alone, and only what meets it alone has an error of its own. After
+/// [`REFUSED_IN_A_ROW`] of these in a row the rest is not asked for, and has no answer.
 ///
 /// # Errors
 /// The store's silence; what was written until then is written.
@@ -169,11 +174,21 @@ pub(crate) async fn one_by_one<'s, T: Clone, A>(
         Err(error) => return Err(error),
     }
     let mut all = Vec::with_capacity(batch.len());
+    let mut refused = 0;
     for one in batch {
         match ask(vec![one]).await {
-            Ok(answers) => all.extend(answers.into_iter().map(Ok)),
-            Err(error) if error.is_in_the_way() => all.push(Err(error)),
+            Ok(answers) => {
+                refused = 0;
+                all.extend(answers.into_iter().map(Ok));
+            }
+            Err(error) if error.is_in_the_way() => {
+                refused += 1;
+                all.push(Err(error));
+            }
             Err(error) => return Err(error),
+        }
+        if refused == REFUSED_IN_A_ROW {
+            break;
         }
     }
     Ok(all)
@@ -236,6 +251,29 @@ impl<K: Hash + Eq + Copy> SetAside<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Asks for the numbers up to `batch`, of which the store refuses those that are named.
+    async fn asked(batch: u32, is_refused: impl Fn(u32) -> bool) -> (Vec<bool>, usize) {
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let ask = |some: Vec<u32>| -> Answer<'_, Vec<u32>> {
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let answer = match some.iter().any(|one| is_refused(*one)) {
+                true => Err(StoreError::Undone { reason: "a broken row".to_owned() }),
+                false => Ok(some),
+            };
+            Box::pin(async move { answer })
+        };
+        let answers = one_by_one((0..batch).collect(), ask).await.expect("the store answers");
+        (answers.iter().map(Result::is_ok).collect(), calls.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_alone_is_that_ones_and_a_bug_that_meets_all_is_not_asked_out() {
+        assert_eq!(asked(30, |_| false).await, (vec![true; 30], 1));
+        let (answers, calls) = asked(30, |one| one % 2 == 0).await;
+        assert_eq!((answers.len(), answers.iter().filter(|taken| **taken).count(), calls), (30, 15, 31));
+        assert_eq!(asked(30, |_| true).await, (vec![false; REFUSED_IN_A_ROW], 1 + REFUSED_IN_A_ROW));
+    }
 
     #[test]
     fn the_waits_double_and_end_at_five_minutes_or_at_eight_seconds_where_the_store_is_silent() {

@@ -300,6 +300,10 @@ async fn a_sandbox_key_hears_that_the_sandbox_is_off() {
         assert_eq!(answer.json()["errors"]["params"]["reason"], "sandbox_off");
     }
     assert_eq!(works.get("/v1/wa/me", &sandbox).await.status, 200, "what was sent before is still told");
+    let text = br#"{"messaging_product":"whatsapp","to":"905321234567","type":"text","text":{"body":"Hello"}}"#;
+    let fake = works.call("POST", "/v1/wa/message?is_fake=true", &sandbox, "Content-Type: application/json\r\n", text).await;
+    let met = (fake.refusal().1, fake.header("x-gateway-mode").map(str::to_owned));
+    assert_eq!(met, ("BILL_001".to_owned(), Some("fake".to_owned())), "a fake goes nowhere and comes as far as the empty wallet: {fake:?}");
     assert_eq!(works.get("/v1/wa/me", &works.live_key("acme").await).await.status, 200);
 }
 

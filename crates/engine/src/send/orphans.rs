@@ -97,7 +97,8 @@ impl Engine {
         }
         tracing::warn!(messages = outcomes.len(), "admitted though their callers were told otherwise: released, nothing was sent");
         let settled = one_by_one(outcomes.clone(), |outcomes| self.store.settle(outcomes)).await?;
-        for (outcome, _) in outcomes.into_iter().zip(settled).filter(|(_, settled)| settled.is_err()) {
+        let is_open = |place: usize| settled.get(place).is_none_or(Result::is_err);
+        for (_, outcome) in outcomes.into_iter().enumerate().filter(|(place, _)| is_open(*place)) {
             // It is found, so nobody looks for it any more: it is written when it can be.
             let engine = Arc::clone(self);
             self.tasks.spawn(async move {

@@ -54,6 +54,9 @@ const STEPS_MAX: u32 = 100;
 /// read; the next pass goes on behind them.
 const SILENT_PAGES: u32 = 10;
 
+/// Of many broken rows the log names so many.
+const NAMED_MAX: usize = 8;
+
 /// What a part of a pass is called where it meets a bug.
 const SWEEPING: &str = "sweeping";
 
@@ -286,8 +289,10 @@ impl Engine {
             let parked = broken.len();
             if parked > 0 {
                 // They stay held, and behind them others wait.
+                let some: Vec<i64> = broken.iter().take(NAMED_MAX).map(|message| message.0).collect();
                 tracing::error!(
                     messages = parked,
+                    message.keys = ?some,
                     "PAGE: Meta's fee of these messages stays held, since what is stored of them cannot be read or does not fit their wallet; see turnpike ledger verify"
                 );
                 self.store.park_overdue(broken, now).await?;

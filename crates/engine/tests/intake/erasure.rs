@@ -316,18 +316,21 @@ fn an_erasure_that_something_stands_in_the_way_of_keeps_no_other_user_from_being
     let house = house();
     house.run(async {
         let (engine, acme) = (house.engine(), house.engine().organization(Some("acme")).expect("the first"));
-        for number in ["905551110001", "905551110002"] {
-            engine.ask_erasure(&acme, number).await.expect("it is remembered");
-        }
-        // Once with the other, and once alone.
-        for _ in 0..2 {
-            house.faults().fail_next(Method::NamesOfUser, Fault::Corrupt);
-        }
-        assert!(engine.carry_out_erasures().await.is_err(), "it is said");
         let done = async || engine.erasures_of(&acme).await.expect("listed").iter().filter(|one| one.done_at.is_some()).count();
-        assert_eq!(done().await, 1);
-        assert_eq!(engine.carry_out_erasures().await.expect("the row is mended"), 1);
-        assert_eq!(done().await, 2);
+        for (fault, numbers) in [(Fault::Corrupt, ["905551110001", "905551110002"]), (Fault::Panics, ["905551110003", "905551110004"])] {
+            let before = done().await;
+            for number in numbers {
+                engine.ask_erasure(&acme, number).await.expect("it is remembered");
+            }
+            // Once with the other, and once alone.
+            for _ in 0..2 {
+                house.faults().fail_next(Method::NamesOfUser, fault);
+            }
+            assert!(engine.carry_out_erasures().await.is_err(), "it is said");
+            assert_eq!(done().await, before + 1, "{fault:?}");
+            assert_eq!(engine.carry_out_erasures().await.expect("it is mended"), 1);
+            assert_eq!(done().await, before + 2);
+        }
     });
     house.finish();
 }
